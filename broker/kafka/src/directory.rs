@@ -3,7 +3,13 @@
 //! A key is `<kind>/<name>`; an absent value deletes. A value of a newer version is an error that
 //! stops the reader, never skipped.
 
+mod read;
+mod write;
+
 use serde::{Deserialize, Serialize};
+
+pub use read::{ReadError, read_all, read_all_from};
+pub use write::DirectoryWriter;
 
 /// The version that this release writes, and the newest that it reads.
 pub const VERSION: u32 = 1;
@@ -88,7 +94,9 @@ pub enum Entry {
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// Written by a newer release.
-    #[error("directory record {key} has version {found}, this release reads up to {VERSION}: upgrade the broker")]
+    #[error(
+        "directory record {key} has version {found}, this release reads up to {VERSION}: upgrade the broker"
+    )]
     Newer {
         /// The record's key.
         key: String,
@@ -116,7 +124,9 @@ impl Entry {
     /// A key without a kind, a value of a newer version or of another shape.
     pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Self, DirectoryError> {
         let text = std::str::from_utf8(key).map_err(|_| DirectoryError::Key(key.to_vec()))?;
-        let (kind, name) = text.split_once('/').ok_or_else(|| DirectoryError::Key(key.to_vec()))?;
+        let (kind, name) = text
+            .split_once('/')
+            .ok_or_else(|| DirectoryError::Key(key.to_vec()))?;
         let name = name.to_owned();
         Ok(match kind {
             "user" => Self::User(name, parse(text, value)?),
@@ -151,11 +161,19 @@ fn parse<T: serde::de::DeserializeOwned>(
     struct Versioned {
         v: u64,
     }
-    let Some(value) = value.filter(|v| !v.is_empty()) else { return Ok(None) };
-    let malformed = |source| DirectoryError::Malformed { key: key.to_owned(), source };
+    let Some(value) = value.filter(|v| !v.is_empty()) else {
+        return Ok(None);
+    };
+    let malformed = |source| DirectoryError::Malformed {
+        key: key.to_owned(),
+        source,
+    };
     let version: Versioned = serde_json::from_slice(value).map_err(malformed)?;
     if version.v > u64::from(VERSION) {
-        return Err(DirectoryError::Newer { key: key.to_owned(), found: version.v });
+        return Err(DirectoryError::Newer {
+            key: key.to_owned(),
+            found: version.v,
+        });
     }
     serde_json::from_slice(value).map(Some).map_err(malformed)
 }

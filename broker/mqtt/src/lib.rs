@@ -12,5 +12,7 @@ pub mod reason;
 pub mod topic;
 
 pub use decode::{DecodeError, Frame, decode, frame};
+pub use encode::{EncodeError, encode};
 pub use packet::*;
+pub use property::{UserProperties, UserPropertiesBuf};
 pub use reason::ReasonCode;

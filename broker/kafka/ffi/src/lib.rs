@@ -1,1 +1,21 @@
-//! Being laid out.
+//! The calls of Kafka's admin protocol that `rdkafka` does not offer, or only without the broker's
+//! explanation: topic ids, the members of the cluster, incremental configs, and why a topic was
+//! refused. All unsafe code of the workspace is in this crate.
+//!
+//! Every call blocks until its answer or its timeout. It owns what it allocates for librdkafka, and
+//! the borrowed [`rdkafka::client::Client`] keeps the native client alive meanwhile.
+
+#![allow(unsafe_code)]
+#![deny(unsafe_op_in_unsafe_fn, missing_docs)]
+
+mod call;
+mod cluster;
+mod configs;
+mod headers;
+mod topics;
+
+pub use call::{Fault, PerTopic};
+pub use cluster::{ClusterDescription, describe_cluster};
+pub use configs::{ConfigOp, incremental_alter_configs};
+pub use headers::for_each_header;
+pub use topics::{NewTopic, TopicDescription, create_partitions, create_topics, describe_topics};

@@ -1,0 +1,49 @@
+# Isthmus. `make help` lists the targets; each does its own set-up (hack/setup).
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test chaos fuzz lint crds
+
+CARGO ?= cargo
+# Where cargo builds; the same default as cargo's own.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+FILES ?= examples/quickstart.yaml
+FUZZ_SECONDS ?= 60
+DURATION ?= 5m
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install and fetch what `make run` needs (it does so itself)
+	@hack/setup run
+
+run: ## Start the service here: Kafka, broker, quickstart.yaml (PORT_OFFSET=1000 moves all ports; FILES, DATA)
+	@hack/setup run
+	@$(CARGO) build --release --bin isthmus-operator --bin isthmus-broker
+	@exec '$(TARGET)/release/isthmus-operator' local $(foreach file,$(FILES),-f '$(file)') $(if $(DATA),--data '$(DATA)')
+
+demo: ## Show device to Kafka, Kafka to device and an offline message on a running `make run`
+	@hack/demo
+
+test: ## Run every test, with all real parts (ISTHMUS_SEED=… repeats a run)
+	@hack/setup test
+	@$(CARGO) build --profile quick --bin isthmus-operator --bin isthmus-broker
+	@ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/quick" $(CARGO) test --workspace
+
+chaos: ## Random faults for DURATION (90s, 5m, 2h) with a ledger (ISTHMUS_SEED=… repeats the faults)
+	@hack/setup run
+	@$(CARGO) build --profile quick --bin isthmus-operator --bin isthmus-broker --bin isthmus-chaos
+	@ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/quick" '$(TARGET)/quick/isthmus-chaos' '$(DURATION)'
+
+fuzz: ## Fuzz the MQTT decoder, each target for FUZZ_SECONDS (needs Rust nightly)
+	@hack/fuzz '$(FUZZ_SECONDS)'
+
+lint: ## Format, clippy, licences and known faults, unused crates, shell scripts
+	@hack/lint
+
+crds: ## Write the resource definitions to crds/
+	@hack/setup run
+	@mkdir -p crds
+	@$(CARGO) run --quiet --bin isthmus-operator -- crds >crds/.isthmus.yaml.new
+	@mv crds/.isthmus.yaml.new crds/isthmus.yaml

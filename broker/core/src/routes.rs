@@ -1,0 +1,218 @@
+//! Which slots have subscribers for a Topic Name, and of which kind: what a publisher needs to
+//! know about every other session. Shared by all shards of a process; changed by the owners'
+//! route records.
+
+use crate::filter::FilterTree;
+use isthmus_mqtt::topic;
+use rustc_hash::FxHashSet;
+
+/// How the subscribers of one slot want a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Kinds(pub u8);
+
+impl Kinds {
+    /// QoS > 0 goes to someone in memory: a session that ends with its connection, or a
+    /// subscription of QoS 0.
+    pub const LIVE: Self = Self(1);
+    /// QoS > 0 goes through the inbox to someone.
+    pub const DURABLE: Self = Self(2);
+    /// Of a shared subscription: a durable member is connected.
+    pub const DURABLE_ONLINE: Self = Self(4);
+
+    /// Whether any of these kinds is there.
+    #[must_use]
+    pub fn any(self, of: Self) -> bool {
+        self.0 & of.0 != 0
+    }
+}
+
+impl std::ops::BitOr for Kinds {
+    type Output = Self;
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Slots with their kinds, ascending.
+type SlotKinds = Vec<(u16, Kinds)>;
+
+#[derive(Debug)]
+struct Group {
+    name: Box<str>,
+    filter: Box<str>,
+    slots: SlotKinds,
+}
+
+/// The routing table.
+#[derive(Debug, Default)]
+pub struct Routes {
+    plain: FilterTree<SlotKinds>,
+    shared: FilterTree<Vec<Group>>,
+    of_slot: rustc_hash::FxHashMap<u16, FxHashSet<Box<str>>>,
+}
+
+/// A shared subscription that matches: its group, inner filter and the slots with members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedHit {
+    /// ShareName.
+    pub group: Box<str>,
+    /// The inner Topic Filter.
+    pub filter: Box<str>,
+    /// Where its members are.
+    pub slots: SlotKinds,
+}
+
+/// What matches a Topic Name. Reused from message to message.
+#[derive(Debug, Default)]
+pub struct Hits {
+    /// Each slot once, with all kinds that its matching filters have.
+    pub slots: SlotKinds,
+    /// Each matching shared subscription.
+    pub shared: Vec<SharedHit>,
+}
+
+impl Hits {
+    fn add(&mut self, slots: &[(u16, Kinds)]) {
+        for (slot, kinds) in slots {
+            match self.slots.iter_mut().find(|(s, _)| s == slot) {
+                Some((_, have)) => *have = *have | *kinds,
+                None => self.slots.push((*slot, *kinds)),
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        self.slots.clear();
+        self.shared.clear();
+    }
+}
+
+impl Routes {
+    /// Says what a slot has for a filter (`$share/…` included); no kinds takes it out.
+    pub fn set(&mut self, slot: u16, filter: &str, kinds: Kinds) {
+        let of_slot = self.of_slot.entry(slot).or_default();
+        if kinds == Kinds::default() {
+            of_slot.remove(filter);
+        } else {
+            of_slot.insert(filter.into());
+        }
+        let Some((group, inner)) = topic::parse_shared(filter) else {
+            let slots = self.plain.entry(filter, Vec::new);
+            set_slot(slots, slot, kinds);
+            if slots.is_empty() {
+                self.plain.remove(filter);
+            }
+            return;
+        };
+        let groups = self.shared.entry(inner, Vec::new);
+        let at = groups.iter().position(|g| &*g.name == group).unwrap_or_else(|| {
+            groups.push(Group { name: group.into(), filter: inner.into(), slots: Vec::new() });
+            groups.len() - 1
+        });
+        if let Some(found) = groups.get_mut(at) {
+            set_slot(&mut found.slots, slot, kinds);
+            if found.slots.is_empty() {
+                groups.swap_remove(at);
+            }
+        }
+        if groups.is_empty() {
+            self.shared.remove(inner);
+        }
+    }
+
+    /// The filters that a slot is known for.
+    #[must_use]
+    pub fn filters_of(&self, slot: u16) -> Vec<Box<str>> {
+        self.of_slot.get(&slot).map(|set| set.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Number of filters.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.plain.len() + self.shared.len()
+    }
+
+    /// Whether nobody subscribes to anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Finds the slots for a Topic Name.
+    pub fn matches(&self, name: &str, hits: &mut Hits) {
+        hits.clear();
+        self.plain.matches(name, &mut |slots| hits.add(slots));
+        if self.shared.is_empty() {
+            return;
+        }
+        self.shared.matches(name, &mut |groups| {
+            hits.shared.extend(groups.iter().map(Group::hit));
+        });
+    }
+
+    /// The slots with members of a shared subscription.
+    #[must_use]
+    pub fn shared_slots(&self, group: &str, filter: &str) -> Vec<(u16, Kinds)> {
+        let groups = self.shared.get(filter).into_iter().flatten();
+        groups.filter(|g| &*g.name == group).flat_map(|g| g.slots.iter().copied()).collect()
+    }
+
+    /// Finds the slots with a subscription that meets a Topic Filter in a decided name.
+    pub fn overlaps(&self, filter: &str, hits: &mut Hits) {
+        use crate::filter::{Meet, meet};
+        hits.clear();
+        self.plain.for_each(&mut |other, slots| {
+            if matches!(meet(filter, other), Meet::Name(_)) {
+                hits.add(slots);
+            }
+        });
+        self.shared.for_each(&mut |other, groups| {
+            if matches!(meet(filter, other), Meet::Name(_)) {
+                hits.shared.extend(groups.iter().map(Group::hit));
+            }
+        });
+    }
+}
+
+impl Group {
+    fn hit(&self) -> SharedHit {
+        SharedHit {
+            group: self.name.clone(),
+            filter: self.filter.clone(),
+            slots: self.slots.clone(),
+        }
+    }
+}
+
+fn set_slot(slots: &mut SlotKinds, slot: u16, kinds: Kinds) {
+    slots.retain(|(s, _)| *s != slot);
+    if kinds != Kinds::default() {
+        slots.push((slot, kinds));
+        slots.sort_unstable_by_key(|(s, _)| *s);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_slot_comes_once_with_all_its_kinds() {
+        let mut routes = Routes::default();
+        routes.set(3, "a/+", Kinds::LIVE);
+        routes.set(3, "a/b", Kinds::DURABLE);
+        routes.set(1, "#", Kinds::LIVE);
+        routes.set(2, "$share/g/a/#", Kinds::DURABLE);
+        let mut hits = Hits::default();
+        routes.matches("a/b", &mut hits);
+        hits.slots.sort_unstable_by_key(|(s, _)| *s);
+        assert_eq!(hits.slots, [(1, Kinds::LIVE), (3, Kinds::LIVE | Kinds::DURABLE)]);
+        assert_eq!(hits.shared.len(), 1);
+        routes.set(3, "a/b", Kinds::default());
+        routes.set(2, "$share/g/a/#", Kinds::default());
+        routes.matches("a/b", &mut hits);
+        assert_eq!(hits.slots.iter().find(|(s, _)| *s == 3), Some(&(3, Kinds::LIVE)));
+        assert!(hits.shared.is_empty());
+        assert_eq!(routes.filters_of(3), ["a/+".into()]);
+    }
+}

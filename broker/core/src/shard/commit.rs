@@ -1,0 +1,231 @@
+//! What the changelog is told, slot by slot: each commit carries everything that has changed in a
+//! slot together with its inbox position, so that a replay starts from a state that was. One
+//! commit at a time; what gathers meanwhile goes with the next (architecture section 3).
+
+use super::effect::{ConnId, Effect, Position, Topic, Write};
+use super::session::Session;
+use super::slot::{Phase, Slot};
+use super::{Shard, View};
+use crate::message::Message;
+use crate::record::{ChunkRecord, MarkRecord, MessageRecord, SessionRecord, StateKey, SubscriptionRecord, encode};
+use isthmus_mqtt::encode::ack;
+use isthmus_mqtt::{AckType, ReasonCode};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What a client is told after a commit.
+#[derive(Clone, Debug)]
+pub(super) enum Waiter {
+    /// CONNACK.
+    ConnAck { conn: ConnId, present: bool, assigned: bool, asked: Option<u32>, keep_alive: u16 },
+    /// SUBACK or UNSUBACK, then what is retained.
+    Answer { conn: ConnId, bytes: Vec<u8>, retained: Vec<(SubscriptionRecord, Arc<Message>)> },
+    /// PUBREL of a durable message.
+    PubRel { conn: ConnId, packet_id: u16 },
+}
+
+struct Running {
+    id: u64,
+    writes: Arc<Vec<Write>>,
+    waiters: Vec<(u16, Waiter)>,
+}
+
+/// The commits of a shard.
+#[derive(Default)]
+pub(super) struct Commits {
+    noted: BTreeSet<u16>,
+    urgent: bool,
+    waiting: Vec<(u16, Waiter)>,
+    running: Option<Running>,
+    last_id: u64,
+    /// CONNACKs that wait, with their deadline.
+    pub(super) connacks: Vec<(u64, ConnId)>,
+}
+
+impl Commits {
+    /// Something of the slot is to be committed within a second.
+    pub(super) fn note(&mut self, slot: u16) {
+        self.noted.insert(slot);
+    }
+}
+
+impl Shard {
+    /// A client waits: the slot is committed as soon as the running commit is done.
+    pub(super) fn commit_for(&mut self, slot: u16, waiter: Waiter) {
+        self.commits.note(slot);
+        self.commits.urgent = true;
+        self.commits.waiting.push((slot, waiter));
+    }
+
+    /// Starts a commit if one is due; `all`: also of what no client waits for. The driver calls it
+    /// when it has handed in what was ready.
+    pub fn flush(&mut self, view: View<'_>, fx: &mut Vec<Effect>, all: bool) {
+        if self.commits.running.is_some() || !(self.commits.urgent || all) {
+            return;
+        }
+        self.commits.urgent = false;
+        let (mut positions, mut writes) = (Vec::new(), Vec::new());
+        let mut included = BTreeSet::new();
+        for slot_no in std::mem::take(&mut self.commits.noted) {
+            let Some(slot) = self.slots.get_mut(&slot_no) else { continue };
+            if slot.phase != Phase::Open {
+                self.commits.noted.insert(slot_no);
+                continue;
+            }
+            included.insert(slot_no);
+            writes.append(&mut slot.writes);
+            let position = slot.safe_position();
+            let dirty = std::mem::take(&mut slot.dirty);
+            let seen = slot.position;
+            for key in dirty {
+                self.write_session(key, slot_no, seen, &mut writes);
+            }
+            if let Some(slot) = self.slots.get_mut(&slot_no) {
+                slot.reported = position;
+            }
+            positions.push(Position { slot: slot_no, next_offset: position });
+        }
+        let waiting = std::mem::take(&mut self.commits.waiting);
+        let (waiters, rest) = waiting.into_iter().partition(|(slot, _)| included.contains(slot));
+        self.commits.waiting = rest;
+        if positions.is_empty() {
+            return;
+        }
+        self.commits.last_id += 1;
+        let id = self.commits.last_id;
+        let writes = Arc::new(writes);
+        self.commits.running = Some(Running { id, writes: writes.clone(), waiters });
+        let _ = view;
+        fx.push(Effect::Commit { id, positions, writes });
+    }
+
+    /// A commit is done: clients are told.
+    pub fn committed(&mut self, view: View<'_>, id: u64, fx: &mut Vec<Effect>) {
+        let Some(running) = self.commits.running.take_if(|running| running.id == id) else { return };
+        for (_, waiter) in running.waiters {
+            match waiter {
+                Waiter::ConnAck { conn, .. } => self.open(view, conn, &waiter, fx),
+                Waiter::Answer { conn, bytes, retained } => {
+                    let Some(found) = self.conns.get_mut(&conn).filter(|c| !c.closing) else { continue };
+                    found.outbox.extend_from_slice(&bytes);
+                    let key = found.session;
+                    self.touch(conn);
+                    self.send_retained(view, key, retained, fx);
+                }
+                Waiter::PubRel { conn, packet_id } => {
+                    let Some(found) = self.conns.get_mut(&conn).filter(|c| !c.closing) else { continue };
+                    ack(&mut found.outbox, found.version, AckType::PubRel, packet_id, ReasonCode::SUCCESS);
+                    self.touch(conn);
+                }
+            }
+        }
+        self.flush(view, fx, false);
+    }
+
+    /// Nothing of a commit is visible, and the group is lost: it goes with the first one after.
+    pub fn fenced(&mut self, id: u64) {
+        let Some(running) = self.commits.running.take_if(|running| running.id == id) else { return };
+        let mut back: std::collections::BTreeMap<u16, Vec<Write>> = std::collections::BTreeMap::new();
+        for write in running.writes.iter() {
+            let by_key = || std::str::from_utf8(write.key.as_deref().unwrap_or_default()).map(|c| self.slot_of(c));
+            let slot = write.slot.or_else(|| by_key().ok()).unwrap_or_default();
+            back.entry(slot).or_default().push(write.clone());
+        }
+        for (slot_no, mut writes) in back {
+            if let Some(slot) = self.slots.get_mut(&slot_no) {
+                writes.append(&mut slot.writes);
+                slot.writes = writes;
+                self.commits.noted.insert(slot_no);
+            }
+        }
+        let mut waiting = running.waiters;
+        waiting.append(&mut self.commits.waiting);
+        self.commits.urgent |= !waiting.is_empty();
+        self.commits.waiting = waiting;
+    }
+
+    /// Whether everything has been committed.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.commits.running.is_none() && self.commits.noted.is_empty() && self.pending.is_empty()
+    }
+
+    fn write_session(&mut self, key: usize, slot_no: u16, seen: i64, writes: &mut Vec<Write>) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let client = session.client_id.clone();
+        let mut put = |key: StateKey<'_>, value: Option<Vec<u8>>| writes.push(Write {
+            topic: Topic::State,
+            slot: Some(slot_no),
+            key: Some(key.encode()),
+            value,
+            headers: Vec::new(),
+        });
+        if session.durable && (session.changed || session.queue.is_dirty()) {
+            session.seen = seen;
+            put(StateKey::Session(&client), Some(encode(&session_record(session))));
+            for (chunk, entries) in session.queue.take_dirty() {
+                let incarnation = session.incarnation;
+                let value = entries.map(|entries| encode(&ChunkRecord { incarnation, entries }));
+                put(StateKey::Chunk(chunk, &client), value);
+            }
+            session.changed = false;
+            session.stored = true;
+        }
+        if std::mem::take(&mut session.mark_changed) {
+            match session.conn.and_then(|id| self.conns.get(&id)) {
+                Some(conn) => {
+                    session.marked = true;
+                    let will = self.wills.armed(&client);
+                    let record = MarkRecord {
+                        connection: conn.label.clone(),
+                        username: session.username.as_deref().map(str::to_owned),
+                        peer: conn.peer.clone(),
+                        protocol: conn.protocol().to_owned(),
+                        node: self.config.node.to_string(),
+                        ts: conn.connected_ts,
+                        will: will.map(|w| (MessageRecord::from(&*w.message), w.delay)),
+                    };
+                    put(StateKey::Mark(&client), Some(encode(&record)));
+                }
+                None if session.marked => {
+                    session.marked = false;
+                    put(StateKey::Mark(&client), None);
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+fn session_record(session: &Session) -> SessionRecord {
+    let subs = session.subs.iter();
+    SessionRecord {
+        incarnation: session.incarnation,
+        expiry: session.expiry,
+        disconnected_at: session.disconnected_at,
+        username: session.username.as_deref().map(str::to_owned),
+        next: session.queue.next(),
+        seen: session.seen,
+        subscriptions: subs.filter_map(|(f, sub)| sub.durable.map(|o| (f.to_string(), o))).collect(),
+    }
+}
+
+/// `!owner`: whose the slot is now.
+pub(super) fn owner_write(slot: u16, node: &str, start: u64) -> Write {
+    let record = crate::record::OwnerRecord { node: node.to_owned(), start };
+    Write {
+        topic: Topic::Routes,
+        slot: Some(slot),
+        key: Some(crate::record::OWNER_KEY.to_vec()),
+        value: Some(encode(&record)),
+        headers: Vec::new(),
+    }
+}
+
+impl Slot {
+    /// Whether its changelog lags behind.
+    #[must_use]
+    pub(super) fn lags(&self) -> bool {
+        !self.writes.is_empty() || !self.dirty.is_empty() || self.safe_position() != self.reported
+    }
+}

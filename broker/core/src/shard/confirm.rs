@@ -1,0 +1,246 @@
+//! What waits for Kafka: a publish is acknowledged when every record that it caused is confirmed,
+//! in the order of each connection, and a publisher's records keep their order over the two
+//! producers (invariants 1 and 2).
+
+use super::effect::{ConnId, Effect, Token, Transact};
+use super::session::{Lane, Received, Way};
+use super::{Shard, View};
+use crate::shard::connection::Ended;
+use isthmus_mqtt::encode::ack;
+use isthmus_mqtt::{AckType, QoS, ReasonCode, Version};
+use std::sync::Arc;
+
+/// What is owed when all is confirmed.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// PUBACK or PUBREC.
+    Publish { packet_id: u16, qos: QoS },
+    /// PUBCOMP.
+    Release { packet_id: u16 },
+    /// The end of a will.
+    Will(Arc<str>, u64),
+    /// The commit of a downlink record's offset; whether anyone got it.
+    Downlink { partition: i32, offset: i64, reached: bool },
+    /// An inbox record was sent on to another slot.
+    Forward { slot: u16, offset: i64 },
+    /// Nothing: only the publisher's order counts.
+    Nothing,
+}
+
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) waits: usize,
+    pub(super) kind: Kind,
+    /// The session that it is for, with its incarnation.
+    pub(super) session: Option<(usize, u64)>,
+    /// The connection that is owed the acknowledgement.
+    pub(super) conn: Option<ConnId>,
+    pub(super) reason: ReasonCode,
+    /// The publisher whose lane it is in.
+    pub(super) lane: Option<Arc<str>>,
+}
+
+impl Shard {
+    /// A record was stored, or refused for good with this reason.
+    pub fn confirmed(
+        &mut self,
+        view: View<'_>,
+        token: Token,
+        outcome: Result<(), ReasonCode>,
+        fx: &mut Vec<Effect>,
+    ) {
+        let Some(pending) = self.pending.get_mut(&token) else { return };
+        pending.waits = pending.waits.saturating_sub(1);
+        if let Err(reason) = outcome {
+            if !pending.reason.is_error() {
+                self.counters.refused_kafka += 1;
+            }
+            pending.reason = reason;
+        }
+        if pending.waits == 0 {
+            self.complete(view, token, fx);
+        }
+    }
+
+    /// A shard tells how many sessions a live message reached.
+    pub fn live_answered(&mut self, view: View<'_>, token: Token, reached: usize, fx: &mut Vec<Effect>) {
+        if let Some(pending) = self.pending.get_mut(&token)
+            && let Kind::Downlink { reached: any, .. } = &mut pending.kind
+        {
+            *any |= reached > 0;
+        }
+        self.confirmed(view, token, Ok(()), fx);
+    }
+
+    fn complete(&mut self, view: View<'_>, token: Token, fx: &mut Vec<Effect>) {
+        let Some(pending) = self.pending.get(&token) else { return };
+        let (kind, reason, lane) = (pending.kind.clone(), pending.reason, pending.lane.clone());
+        let (session, conn) = (pending.session, pending.conn);
+        let ours = session.filter(|(key, incarnation)| {
+            self.sessions.get(*key).is_some_and(|s| s.incarnation == *incarnation)
+        });
+        match kind {
+            Kind::Publish { packet_id, qos } => {
+                if let Some(session) = ours.and_then(|(key, _)| self.sessions.get_mut(key))
+                    && qos == QoS::ExactlyOnce
+                {
+                    let storing = session.received.get(&packet_id) == Some(&Received::Storing(token));
+                    match (storing, reason.is_error()) {
+                        (true, false) => drop(session.received.insert(packet_id, Received::Stored)),
+                        (true, true) => drop(session.received.remove(&packet_id)),
+                        (false, _) => {}
+                    }
+                }
+                match conn.filter(|id| self.conns.get(id).is_some_and(|c| !c.closing)) {
+                    Some(id) => self.pay(view, id, fx),
+                    None => drop(self.pending.remove(&token)),
+                }
+            }
+            Kind::Release { packet_id } => {
+                self.pending.remove(&token);
+                if let Some(id) = conn {
+                    self.acknowledge(id, AckType::PubComp, packet_id, ReasonCode::SUCCESS);
+                }
+            }
+            Kind::Will(client, id) => {
+                self.pending.remove(&token);
+                self.will_done(&client, id);
+            }
+            Kind::Downlink { partition, offset, reached } => {
+                self.pending.remove(&token);
+                fx.push(Effect::DownlinkDone { partition, offset, reached });
+            }
+            Kind::Forward { slot, offset } => {
+                self.pending.remove(&token);
+                if let Some(slot) = self.slots.get_mut(&slot) {
+                    slot.forwarding.remove(&offset);
+                }
+                self.commits.note(slot);
+            }
+            Kind::Nothing => drop(self.pending.remove(&token)),
+        }
+        if let Some(client) = lane {
+            self.leave_lane(view, &client, reason, conn, fx);
+        }
+    }
+
+    /// Writes the acknowledgements that are next in a connection's order.
+    fn pay(&mut self, view: View<'_>, id: ConnId, fx: &mut Vec<Effect>) {
+        loop {
+            let Some(conn) = self.conns.get_mut(&id) else { return };
+            let Some(token) = conn.owed.front().copied() else { break };
+            let Some(pending) = self.pending.get(&token) else {
+                conn.owed.pop_front();
+                continue;
+            };
+            if pending.waits > 0 {
+                break;
+            }
+            let (kind, reason, version) = (pending.kind.clone(), pending.reason, conn.version);
+            conn.owed.pop_front();
+            self.pending.remove(&token);
+            let Kind::Publish { packet_id, qos } = kind else { continue };
+            // A 3.x client cannot be told that its message was refused (ruling 7).
+            if reason.is_error() && version != Version::V5 && reason != ReasonCode::NOT_AUTHORIZED {
+                return self.end(view, id, Ended::Protocol(reason), fx);
+            }
+            let kind = if qos == QoS::AtLeastOnce { AckType::PubAck } else { AckType::PubRec };
+            self.acknowledge(id, kind, packet_id, reason);
+        }
+        if let Some(conn) = self.conns.get_mut(&id)
+            && conn.owed.len() < super::publish::OWED_LOW
+            && std::mem::take(&mut conn.owes_too_much)
+        {
+            fx.push(Effect::Resume(id));
+        }
+    }
+
+    pub(super) fn acknowledge(&mut self, id: ConnId, kind: AckType, packet_id: u16, reason: ReasonCode) {
+        if let Some(conn) = self.conns.get_mut(&id).filter(|conn| !conn.closing) {
+            ack(&mut conn.outbox, conn.version, kind, packet_id, reason);
+            self.touch(id);
+        }
+    }
+
+    /// The connection is gone: a confirmed publish that it was to be told of is of no use.
+    pub(super) fn forget_if_done(&mut self, token: Token) {
+        if let Some(pending) = self.pending.get_mut(&token) {
+            pending.conn = None;
+            if pending.waits == 0 {
+                self.pending.remove(&token);
+            }
+        }
+    }
+
+    /// Sends a stored record its way, or holds it while the publisher's earlier records go by
+    /// the other producer.
+    pub(super) fn enter_lane(&mut self, client: &Arc<str>, way: Way, effect: Effect, fx: &mut Vec<Effect>) {
+        let lane = self.lanes.entry(client.clone()).or_default();
+        let free = lane.out == 0 || (lane.way == Some(way) && way != Way::Ordered);
+        if free && lane.held.is_empty() {
+            lane.way = Some(way);
+            lane.out += 1;
+            fx.push(effect);
+        } else {
+            lane.held.push_back((way, effect));
+        }
+    }
+
+    fn leave_lane(
+        &mut self,
+        view: View<'_>,
+        client: &Arc<str>,
+        reason: ReasonCode,
+        conn: Option<ConnId>,
+        fx: &mut Vec<Effect>,
+    ) {
+        let Some(lane) = self.lanes.get_mut(client) else { return };
+        lane.out = lane.out.saturating_sub(1);
+        if lane.way == Some(Way::Ordered) && reason.is_error() {
+            // What the device sent after a refused record must not overtake it.
+            let dropped = std::mem::take(lane);
+            self.lanes.remove(client);
+            for (_, effect) in dropped.held {
+                self.abandon(&effect);
+            }
+            let current = self.by_client.get(client).and_then(|k| self.sessions.get(*k));
+            if let Some(id) = conn.or(current.and_then(|s| s.conn)) {
+                self.end(view, id, Ended::Protocol(reason), fx);
+            }
+            return;
+        }
+        release(lane, fx);
+        if lane.out == 0 && lane.held.is_empty() {
+            self.lanes.remove(client);
+        }
+    }
+
+    fn abandon(&mut self, effect: &Effect) {
+        let token = match effect {
+            Effect::Uplink(token, _) | Effect::Transact(Transact { token, .. }) => *token,
+            _ => return,
+        };
+        if let Some(pending) = self.pending.remove(&token)
+            && let (Kind::Publish { packet_id, .. }, Some((key, _))) = (pending.kind, pending.session)
+            && let Some(session) = self.sessions.get_mut(key)
+            && session.received.get(&packet_id) == Some(&Received::Storing(token))
+        {
+            session.received.remove(&packet_id);
+        }
+    }
+}
+
+/// Lets the next held records go, as many as may go together.
+fn release(lane: &mut Lane, fx: &mut Vec<Effect>) {
+    while let Some((way, _)) = lane.held.front() {
+        let way = *way;
+        let free = lane.out == 0 || (lane.way == Some(way) && way != Way::Ordered);
+        if !free {
+            break;
+        }
+        let Some((_, effect)) = lane.held.pop_front() else { break };
+        lane.way = Some(way);
+        lane.out += 1;
+        fx.push(effect);
+    }
+}

@@ -1,0 +1,471 @@
+//! Messages towards clients: live ones from memory, durable ones from the queue, within each
+//! connection's window. Encoded once for all receivers that take the same bytes.
+
+use super::connection::Conn;
+use super::effect::{Effect, Live};
+use super::session::{Entry, LiveEntry, Sent, Session};
+use super::{Counters, Shard, View};
+use crate::filter::{Meet, meet};
+use crate::message::Message;
+use crate::queue::{DURABLE_IDS, State, packet_id};
+use crate::record::{SubscriptionRecord, qos};
+use isthmus_mqtt::encode::{ack, patch_packet_id, publish, publish_len};
+use isthmus_mqtt::{AckType, QoS, ReasonCode, Version, topic};
+use std::sync::Arc;
+
+/// A subscription that a message matches: session, options, and the name where filters met.
+pub(super) struct Match {
+    pub(super) session: usize,
+    pub(super) keeps: bool,
+    pub(super) sub: super::session::Sub,
+    pub(super) met: Option<(Box<str>, Box<str>)>,
+}
+
+/// What one session gets of a message.
+struct Share {
+    qos: QoS,
+    retain: bool,
+    ids: Vec<u32>,
+    name: Option<Box<str>>,
+}
+
+/// One encoding, used again while the next receiver takes the same bytes.
+#[derive(Default)]
+struct Encoded {
+    form: Option<(Version, QoS, bool)>,
+    bytes: Vec<u8>,
+    id_at: Option<usize>,
+}
+
+impl Shard {
+    /// A live message, of this shard or another; yields how many sessions it reached.
+    pub fn live(&mut self, view: View<'_>, live: &Live, fx: &mut Vec<Effect>) -> usize {
+        self.deliver(view, live, fx)
+    }
+
+    pub(super) fn deliver(&mut self, view: View<'_>, live: &Live, fx: &mut Vec<Effect>) -> usize {
+        let mut reached = 0;
+        let mut encoded = Encoded::default();
+        if live.all {
+            let mut matches = self.matches(&live.message, live.by_filter, None);
+            if matches.len() > 1 {
+                matches.sort_by_key(|m| m.session);
+            }
+            for same in matches.chunk_by(|a, b| a.session == b.session) {
+                if let Some(share) = self.live_share(live, same) {
+                    let session = same.first().map_or(usize::MAX, |m| m.session);
+                    reached += usize::from(self.hand(view, session, live, share, None, &mut encoded, fx));
+                }
+            }
+        }
+        for (slot, group, filter) in &live.shared {
+            let only_online = live.only_online;
+            let by_inbox = live.message.qos > QoS::AtMostOnce && !only_online;
+            let member = self.member(*slot, group, filter, |shard, e| {
+                let inbox = e.keeps && by_inbox && e.sub.live.is_some_and(|o| o.qos > 0);
+                shard.is_online(e.session) && e.sub.live.is_some() && !inbox
+            });
+            let Some((member, options)) = member.and_then(|e| e.sub.live.map(|o| (e, o))) else { continue };
+            let name = match (live.by_filter, meet(live.message.topic(), filter)) {
+                (true, Meet::Name(name)) => Some(name.into()),
+                (true, _) => continue,
+                (false, _) => None,
+            };
+            let share = Share {
+                qos: live.message.qos.min(qos(options.qos)),
+                retain: live.message.retain && options.retain_as_published,
+                ids: options.id.into_iter().collect(),
+                name,
+            };
+            let by = Some((group.clone(), filter.clone()));
+            reached += usize::from(self.hand(view, member.session, live, share, by, &mut encoded, fx));
+        }
+        reached
+    }
+
+    /// The plain subscriptions that match, of one slot or of all.
+    pub(super) fn matches(&mut self, message: &Message, by_filter: bool, slot: Option<u16>) -> Vec<Match> {
+        let mut found = Vec::new();
+        let mut undecided = 0;
+        let mut add = |entries: &[Entry], met: Option<(&str, &str)>| {
+            let due = entries.iter().filter(|e| !e.sub.silent && slot.is_none_or(|slot| e.slot == slot));
+            found.extend(due.map(|e| Match {
+                session: e.session,
+                keeps: e.keeps,
+                sub: e.sub,
+                met: met.map(|(name, filter)| (name.into(), filter.into())),
+            }));
+        };
+        if by_filter {
+            self.index.plain.for_each(&mut |filter, (_, entries)| match meet(message.topic(), filter) {
+                Meet::Name(name) => add(entries, Some((&name, filter))),
+                Meet::Undecided => undecided += entries.len() as u64,
+                Meet::Apart => {}
+            });
+        } else {
+            self.index.plain.matches(message.topic(), &mut |(_, entries)| add(entries, None));
+        }
+        self.counters.undecided += undecided;
+        found
+    }
+
+    /// What a session gets live of a message by its matching subscriptions; `None`: nothing, or
+    /// it gets it from its inbox.
+    fn live_share(&self, live: &Live, matches: &[Match]) -> Option<Share> {
+        let session = self.sessions.get(matches.first()?.session)?;
+        session.conn?;
+        let by_inbox = session.durable && live.message.qos > QoS::AtMostOnce && !live.only_online;
+        let due = |o: &SubscriptionRecord| !(o.no_local && *session.client_id == *live.message.publisher);
+        if by_inbox {
+            let counts = |o: Option<SubscriptionRecord>| o.is_some_and(|o| o.qos > 0);
+            if matches.iter().any(|m| counts(m.sub.live) || counts(m.sub.durable)) {
+                return None;
+            }
+        }
+        let subs: Vec<(&Match, SubscriptionRecord)> =
+            matches.iter().filter_map(|m| m.sub.live.filter(&due).map(|o| (m, o))).collect();
+        share(&live.message, &subs)
+    }
+
+    /// Gives a live message to a session's connection: now, or when its window has room.
+    #[expect(clippy::too_many_arguments, reason = "who gets what, and how it came")]
+    fn hand(
+        &mut self,
+        view: View<'_>,
+        key: usize,
+        live: &Live,
+        share: Share,
+        shared: Option<(Box<str>, Box<str>)>,
+        encoded: &mut Encoded,
+        fx: &mut Vec<Effect>,
+    ) -> bool {
+        let Some(session) = self.sessions.get_mut(key) else { return false };
+        let Some(id) = session.conn else { return false };
+        let Some(conn) = self.conns.get_mut(&id) else { return false };
+        if share.qos == QoS::AtMostOnce {
+            if !conn.open || conn.outbox.len() as u64 > self.config.limits.max_outgoing_bytes_per_client {
+                self.counters.dropped_outgoing += 1;
+                return false;
+            }
+            let sent = write(conn, &live.message, &share, 0, false, view.now, encoded, &mut self.counters);
+            self.touch(id);
+            return sent;
+        }
+        session.live_bytes += live.message.size() as u64;
+        session.live.push_back(LiveEntry {
+            message: live.message.clone(),
+            name: share.name,
+            qos: share.qos,
+            retain: share.retain,
+            ids: share.ids,
+            sent: Sent::No,
+            resend: false,
+            shared,
+        });
+        let bounds = &self.config.session;
+        let over = |s: &Session| {
+            let unsent = s.live.iter().rev().take_while(|e| e.sent == Sent::No).count();
+            unsent > 1 && (unsent > bounds.max_queued_messages as usize || s.live_bytes > bounds.max_queued_bytes)
+        };
+        if session.live.len() > usize::from(conn.window) && over(session)
+            && let Some(at) = session.live.iter().position(|e| e.sent == Sent::No)
+            && let Some(old) = session.live.remove(at)
+        {
+            session.live_bytes = session.live_bytes.saturating_sub(old.message.size() as u64);
+            self.counters.dropped_queue_full += 1;
+        }
+        self.pump(view, key, fx);
+        true
+    }
+
+    /// Retained messages for a new subscription, from memory.
+    pub(super) fn send_retained(
+        &mut self,
+        view: View<'_>,
+        key: usize,
+        messages: Vec<(SubscriptionRecord, Arc<Message>)>,
+        fx: &mut Vec<Effect>,
+    ) {
+        for (options, message) in messages {
+            let share = Share {
+                qos: message.qos.min(qos(options.qos)),
+                retain: true,
+                ids: options.id.into_iter().collect(),
+                name: None,
+            };
+            let live = Live { message, all: false, by_filter: false, only_online: true, shared: Vec::new(), answer: None };
+            self.hand(view, key, &live, share, None, &mut Encoded::default(), fx);
+        }
+    }
+
+    /// Sends what the window and the outbox have room for: first again what is unacknowledged,
+    /// then the durable queue, then what waits live.
+    pub(super) fn pump(&mut self, view: View<'_>, key: usize, fx: &mut Vec<Effect>) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(id) = session.conn else { return };
+        let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.open && !conn.closing) else { return };
+        let Some(slot) = self.slots.get_mut(&session.slot) else { return };
+        let most = self.config.limits.max_outgoing_bytes_per_client;
+        let before = conn.outbox.len();
+        let mut lacking: Vec<i64> = Vec::new();
+        let mut encoded = Encoded::default();
+        while (conn.outbox.len() as u64) < most {
+            if let Some(seq) = session.resend.front().copied() {
+                let entry = session.queue.window().find(|(s, _)| *s == seq).map(|(_, e)| e);
+                match entry.map(|e| (e, e.state())) {
+                    Some((_, State::Released)) => {
+                        ack(&mut conn.outbox, conn.version, AckType::PubRel, packet_id(seq), ReasonCode::SUCCESS);
+                    }
+                    Some((entry, State::Sent)) => {
+                        if conn.inflight >= conn.window {
+                            break;
+                        }
+                        match slot.body(entry.offset()) {
+                            None => {
+                                lacking.push(entry.offset());
+                                break;
+                            }
+                            Some(body) => {
+                                let sent = body.is_some_and(|body| {
+                                    send_durable(session_view(session), conn, body, &entry, seq, true, view.now, &mut encoded, &mut self.counters)
+                                });
+                                if sent {
+                                    conn.inflight += 1;
+                                } else {
+                                    self.counters.dropped_gone += 1;
+                                    session.queue.finish(seq);
+                                }
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+                session.resend.pop_front();
+                continue;
+            }
+            if let Some(entry) = session.live.iter_mut().find(|entry| entry.resend) {
+                entry.resend = false;
+                match entry.sent {
+                    Sent::Released(packet_id) => {
+                        ack(&mut conn.outbox, conn.version, AckType::PubRel, packet_id, ReasonCode::SUCCESS);
+                    }
+                    Sent::Yes(packet_id) => {
+                        let share = Share { qos: entry.qos, retain: entry.retain, ids: entry.ids.clone(), name: entry.name.clone() };
+                        write(conn, &entry.message, &share, packet_id, true, view.now, &mut encoded, &mut self.counters);
+                        conn.inflight += 1;
+                    }
+                    Sent::No => {}
+                }
+                continue;
+            }
+            if conn.inflight >= conn.window {
+                break;
+            }
+            if session.queue.head_expired(view.now) {
+                session.queue.pop_head();
+                self.counters.dropped_expired += 1;
+                continue;
+            }
+            if let Some((seq, entry)) = session.queue.head() {
+                match slot.body(entry.offset()) {
+                    // What is durable waits for its body; live messages do not wait with it.
+                    None => lacking.push(entry.offset()),
+                    Some(body) => {
+                        let sent = body.is_some_and(|body| {
+                            send_durable(session_view(session), conn, body, &entry, seq, false, view.now, &mut encoded, &mut self.counters)
+                        });
+                        if sent {
+                            session.queue.send_head();
+                            conn.inflight += 1;
+                        } else {
+                            session.queue.pop_head();
+                        }
+                        continue;
+                    }
+                }
+            }
+            // Unsent live messages stand behind the sent ones.
+            let Some(at) = session.live.iter().position(|entry| entry.sent == Sent::No) else { break };
+            let packet_id = next_live_id(session);
+            let Some(entry) = session.live.get_mut(at) else { break };
+            let share = Share { qos: entry.qos, retain: entry.retain, ids: entry.ids.clone(), name: entry.name.clone() };
+            let size = entry.message.size() as u64;
+            let gone = entry.message.expired(view.now);
+            if gone {
+                self.counters.dropped_expired += 1;
+            }
+            if !gone && write(conn, &entry.message, &share, packet_id, false, view.now, &mut encoded, &mut self.counters) {
+                entry.sent = Sent::Yes(packet_id);
+                conn.inflight += 1;
+            } else {
+                session.live.remove(at);
+                session.live_bytes = session.live_bytes.saturating_sub(size);
+            }
+        }
+        let wrote = conn.outbox.len() > before;
+        let dirty = session.queue.is_dirty();
+        let slot_no = session.slot;
+        if !lacking.is_empty() {
+            // The next ones will be wanted as well: one pass for all of them.
+            if !session.resend.is_empty() {
+                let sent = session.queue.window().filter(|(_, e)| e.state() == State::Sent);
+                lacking.extend(sent.map(|(_, e)| e.offset()));
+            }
+            lacking.extend(session.queue.unsent().take(256).map(|(_, e)| e.offset()));
+            slot.waiting_for_bodies.insert(key);
+            for offset in lacking {
+                if slot.body(offset).is_none() {
+                    slot.wants.insert(offset);
+                }
+            }
+        }
+        if dirty {
+            slot.dirty.insert(key);
+        }
+        if wrote {
+            self.touch(id);
+        }
+        if dirty {
+            self.commits.note(slot_no);
+        }
+        self.fetch(slot_no, fx);
+    }
+}
+
+/// What of a session decides how a durable message is delivered to it.
+struct SessionView<'a> {
+    subs: &'a rustc_hash::FxHashMap<Box<str>, super::session::Sub>,
+    client_id: &'a str,
+}
+
+fn session_view(session: &Session) -> SessionView<'_> {
+    SessionView { subs: &session.subs, client_id: &session.client_id }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one delivery in all its parts")]
+fn send_durable(
+    session: SessionView<'_>,
+    conn: &mut Conn,
+    body: &super::slot::Body,
+    entry: &crate::queue::Entry,
+    seq: u64,
+    dup: bool,
+    now: u64,
+    encoded: &mut Encoded,
+    counters: &mut Counters,
+) -> bool {
+    let (mut ids, mut name) = (Vec::new(), None);
+    let needs_ids = conn.version == Version::V5;
+    if needs_ids || body.by_filter {
+        let mut subs: Vec<(Match, SubscriptionRecord)> = Vec::new();
+        for (filter, sub) in session.subs {
+            let inner = topic::parse_shared(filter).map_or(&**filter, |(_, inner)| inner);
+            let Some(options) = sub.durable.or(sub.live) else { continue };
+            if options.no_local && *session.client_id == *body.message.publisher {
+                continue;
+            }
+            let met = match body.by_filter {
+                true => match meet(body.message.topic(), inner) {
+                    Meet::Name(name) => Some((name.into(), inner.into())),
+                    _ => continue,
+                },
+                false if topic::matches(inner, body.message.topic()) => None,
+                false => continue,
+            };
+            subs.push((Match { session: 0, keeps: true, sub: *sub, met }, options));
+        }
+        let subs: Vec<(&Match, SubscriptionRecord)> = subs.iter().map(|(m, o)| (m, *o)).collect();
+        match share(&body.message, &subs) {
+            Some(share) => (ids, name) = (share.ids, share.name),
+            // It has unsubscribed since, and only the subscription knew the name.
+            None if body.by_filter => return false,
+            None => {}
+        }
+    }
+    let share = Share { qos: entry.qos(), retain: entry.retain(), ids, name };
+    write(conn, &body.message, &share, packet_id(seq), dup, now, encoded, counters)
+}
+
+/// What matching subscriptions of one session come to: the highest QoS, every identifier; where
+/// filters met, the bytewise least filter of the highest QoS alone (ruling 11).
+fn share(message: &Message, subs: &[(&Match, SubscriptionRecord)]) -> Option<Share> {
+    let highest = subs.iter().map(|(_, o)| o.qos).max()?;
+    let met = subs
+        .iter()
+        .filter(|(_, o)| o.qos == highest)
+        .filter_map(|(m, o)| m.met.as_ref().map(|(name, filter)| (filter, name, o)))
+        .min_by_key(|(filter, ..)| *filter);
+    let (name, ids) = match met {
+        Some((_, name, options)) => (Some(name.clone()), options.id.into_iter().collect()),
+        None => (None, subs.iter().filter_map(|(_, o)| o.id).collect()),
+    };
+    Some(Share {
+        qos: message.qos.min(qos(highest)),
+        retain: message.retain && subs.iter().any(|(_, o)| o.retain_as_published),
+        ids,
+        name,
+    })
+}
+
+/// Appends a PUBLISH to an outbox; false where the client does not take packets of its size.
+#[expect(clippy::too_many_arguments, reason = "one PUBLISH in all its parts")]
+fn write(
+    conn: &mut Conn,
+    message: &Message,
+    share: &Share,
+    id: u16,
+    dup: bool,
+    now: u64,
+    encoded: &mut Encoded,
+    counters: &mut Counters,
+) -> bool {
+    let head = message.head(share.name.as_deref());
+    let expiry = message.remaining_expiry(now);
+    if conn.max_packet != usize::MAX
+        && publish_len(conn.version, share.qos, &head, expiry, &share.ids) > conn.max_packet
+    {
+        counters.dropped_too_large += 1;
+        return false;
+    }
+    let plain = share.ids.is_empty() && share.name.is_none() && !dup;
+    let form = Some((conn.version, share.qos, share.retain));
+    if !plain {
+        let done = publish(&mut conn.outbox, conn.version, dup, share.qos, share.retain, id, &head, expiry, &share.ids);
+        if done.is_err() {
+            counters.dropped_too_large += 1;
+            return false;
+        }
+    } else {
+        if encoded.form != form || encoded.bytes.is_empty() {
+            encoded.bytes.clear();
+            let done = publish(&mut encoded.bytes, conn.version, false, share.qos, share.retain, id, &head, expiry, &[]);
+            let Ok(id_at) = done else {
+                counters.dropped_too_large += 1;
+                return false;
+            };
+            (encoded.form, encoded.id_at) = (form, id_at);
+        }
+        let start = conn.outbox.len();
+        conn.outbox.extend_from_slice(&encoded.bytes);
+        if let (Some(at), Some(own)) = (encoded.id_at, conn.outbox.get_mut(start..)) {
+            patch_packet_id(own, at, id);
+        }
+    }
+    if let Some(count) = counters.sent.get_mut(share.qos as usize) {
+        *count += 1;
+    }
+    true
+}
+
+/// Live ids lie above the durable ones; the window is far smaller than their number.
+fn next_live_id(session: &mut Session) -> u16 {
+    let first = u16::try_from(DURABLE_IDS + 1).unwrap_or(u16::MAX);
+    loop {
+        session.last_live_id = session.last_live_id.checked_add(1).unwrap_or(first).max(first);
+        let id = session.last_live_id;
+        let used = session.live.iter().any(|e| matches!(e.sent, Sent::Yes(i) | Sent::Released(i) if i == id));
+        if !used {
+            return id;
+        }
+    }
+}

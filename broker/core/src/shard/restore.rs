@@ -1,0 +1,233 @@
+//! A slot comes, pauses and goes: its state from the changelog, then its inbox from the committed
+//! position, then it is open (architecture section 3, "Restore").
+
+use super::commit::owner_write;
+use super::connect::presence;
+use super::connection::Ended;
+use super::effect::{Effect, Topic, Write};
+use super::session::{Received, Session, Sub};
+use super::slot::{Phase, Slot};
+use super::subscribe::route_write;
+use super::will::Will;
+use super::{Shard, View};
+use crate::queue::{Entry, Queue};
+use super::confirm::Kind;
+use crate::record::{ChunkRecord, InboxRecord, MarkRecord, OwnerRecord, Qos2Record, RecordError, SessionRecord, StateKey, WillRecord, decode, encode};
+use crate::routes::Kinds;
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+#[derive(Default)]
+struct Found<'a> {
+    sessions: FxHashMap<&'a str, SessionRecord>,
+    chunks: FxHashMap<&'a str, BTreeMap<u64, ChunkRecord>>,
+    qos2: Vec<(&'a str, u16, Qos2Record)>,
+    marks: Vec<(&'a str, MarkRecord<'a>)>,
+    wills: Vec<(&'a str, u64, WillRecord<'a>)>,
+}
+
+impl Shard {
+    /// Takes a slot over: `records` are the latest of its state partition, `position` is the
+    /// committed offset of its inbox. Then come the inbox's records; a record of our own behind
+    /// them opens the slot.
+    ///
+    /// # Errors
+    /// A record that this release cannot read.
+    pub fn restore(
+        &mut self,
+        view: View<'_>,
+        slot_no: u16,
+        position: i64,
+        records: &[(Vec<u8>, Vec<u8>)],
+        fx: &mut Vec<Effect>,
+    ) -> Result<(), RecordError> {
+        let mut found = Found::default();
+        for (key, value) in records {
+            match StateKey::decode(key)? {
+                StateKey::Session(client) => drop(found.sessions.insert(client, decode(value)?)),
+                StateKey::Chunk(n, client) => {
+                    found.chunks.entry(client).or_default().insert(n, decode(value)?);
+                }
+                StateKey::Qos2(id, client) => found.qos2.push((client, id, decode(value)?)),
+                StateKey::Mark(client) => found.marks.push((client, decode(value)?)),
+                StateKey::Will(id, client) => found.wills.push((client, id, decode(value)?)),
+            }
+        }
+        self.slots.insert(slot_no, Slot::new(position));
+        for (client, record) in std::mem::take(&mut found.sessions) {
+            let was_connected = found.marks.iter().any(|(c, _)| *c == client);
+            let chunks = found.chunks.remove(client).unwrap_or_default();
+            self.restore_session(view, slot_no, client, record, chunks, was_connected, fx);
+        }
+        for (client, id, record) in found.qos2 {
+            let session = self.by_client.get(client).and_then(|key| self.sessions.get_mut(*key));
+            if let Some(session) = session.filter(|s| s.incarnation == record.incarnation) {
+                session.received.insert(id, Received::Stored);
+            }
+        }
+        for (client, id, record) in found.wills {
+            let will = Will {
+                message: Arc::new(record.message.to_message()),
+                delay: 0,
+                username: record.username.as_deref().map(Arc::from),
+            };
+            self.restore_will(&Arc::from(client), id, record.due, will);
+        }
+        for (client, mark) in found.marks {
+            self.end_lost_client(view, slot_no, client, &mark);
+        }
+        let opened = InboxRecord::Opened(OwnerRecord {
+            node: self.config.node.to_string(),
+            start: self.config.start,
+        });
+        let token = self.token();
+        self.wait(token, Kind::Nothing, 1, None);
+        fx.push(Effect::Write(token, Write {
+            topic: Topic::Inbox,
+            slot: Some(slot_no),
+            key: None,
+            value: Some(encode(&opened)),
+            headers: Vec::new(),
+        }));
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that the changelog has of a session")]
+    fn restore_session(
+        &mut self,
+        view: View<'_>,
+        slot_no: u16,
+        client: &str,
+        record: SessionRecord,
+        chunks: BTreeMap<u64, ChunkRecord>,
+        was_connected: bool,
+        fx: &mut Vec<Effect>,
+    ) {
+        let own = chunks.into_iter().filter(|(_, chunk)| chunk.incarnation == record.incarnation);
+        let chunks: BTreeMap<u64, Vec<Entry>> = own.map(|(n, chunk)| (n, chunk.entries)).collect();
+        let client: Arc<str> = Arc::from(client);
+        let mut session = Session::new(client.clone(), slot_no, record.incarnation, record.expiry);
+        session.durable = true;
+        session.stored = true;
+        session.changed = record.disconnected_at.is_none();
+        session.mark_changed = false;
+        session.seen = record.seen;
+        session.queue = Queue::restore(record.next, &chunks);
+        if was_connected {
+            session.queue.assume_sent(usize::from(self.config.limits.max_inflight));
+        }
+        session.username = record.username.as_deref().map(Arc::from);
+        session.acl = view.directory.acl(record.username.as_deref(), &client);
+        let disconnected_at = record.disconnected_at.unwrap_or(view.now);
+        session.disconnected_at = Some(disconnected_at);
+        let changed = session.changed;
+        let key = self.sessions.insert(session);
+        self.by_client.insert(client, key);
+        if record.expiry != u32::MAX {
+            let at = disconnected_at + u64::from(record.expiry) * 1000;
+            self.expiries.insert((at, key, record.incarnation));
+        }
+        for (filter, options) in record.subscriptions {
+            let sub = Sub { live: Some(options), durable: Some(options), ..Sub::default() };
+            self.set_sub(key, &filter, Some(sub), fx);
+        }
+        self.refresh_rights(key);
+        if let Some(slot) = self.slots.get_mut(&slot_no).filter(|_| changed) {
+            slot.dirty.insert(key);
+        }
+        self.commits.note(slot_no);
+    }
+
+    /// A client that the last owner still had: its will and its disconnect event (rulings 16, 18).
+    fn end_lost_client(&mut self, view: View<'_>, slot_no: u16, client: &str, mark: &MarkRecord<'_>) {
+        let client: Arc<str> = Arc::from(client);
+        let now = view.now.max(mark.ts + 1);
+        let ts = self.presence_ts(&client, now);
+        let headers = vec![
+            ("username", mark.username.clone().unwrap_or_default()),
+            ("peer", mark.peer.clone()),
+            ("protocol", mark.protocol.clone()),
+            ("node", mark.node.clone()),
+            ("connection", mark.connection.clone()),
+            ("reason", Ended::ServerLost.reason().to_owned()),
+        ];
+        if let Some(slot) = self.slots.get_mut(&slot_no) {
+            slot.writes.push(presence(Topic::Disconnect, &client, ts, headers));
+            slot.writes.push(Write {
+                topic: Topic::State,
+                slot: Some(slot_no),
+                key: Some(StateKey::Mark(&client).encode()),
+                value: None,
+                headers: Vec::new(),
+            });
+        }
+        if let Some((message, delay)) = &mark.will {
+            let session = self.by_client.get(&client).and_then(|key| self.sessions.get(*key));
+            let expiry = session.map_or(0, |s| s.expiry);
+            let username = mark.username.as_deref().map(Arc::from);
+            let will = Will { message: Arc::new(message.to_message()), delay: *delay, username };
+            self.owe_will(view, &client, will, expiry);
+        }
+        self.commits.note(slot_no);
+    }
+
+    /// The inbox has been read up to where it stood: clients are served.
+    pub(super) fn open_slot(&mut self, view: View<'_>, slot_no: u16, fx: &mut Vec<Effect>) {
+        let restoring = |slot: &&mut Slot| slot.phase == Phase::Restoring;
+        let Some(slot) = self.slots.get_mut(&slot_no).filter(restoring) else { return };
+        slot.phase = Phase::Open;
+        slot.writes.push(owner_write(slot_no, &self.config.node, self.config.start));
+        // What clean sessions of the last owner subscribed to is gone with them.
+        for filter in view.routes.filters_of(slot_no) {
+            if !slot.wanted.contains_key(&filter) {
+                slot.writes.push(route_write(slot_no, &filter, Kinds::default()));
+                fx.push(Effect::Route { slot: slot_no, filter, kinds: Kinds::default() });
+            }
+        }
+        self.commits.note(slot_no);
+        self.admit_parked(view, slot_no, fx);
+        self.publish_due_wills(view, fx);
+        self.flush(view, fx, true);
+    }
+
+    /// The group is lost, not the clients: nothing durable moves until [`Shard::resume_slot`] or
+    /// [`Shard::drop_slot`].
+    pub fn suspend_slot(&mut self, slot_no: u16) {
+        if let Some(slot) = self.slots.get_mut(&slot_no).filter(|slot| slot.is_open()) {
+            slot.phase = Phase::Suspended;
+        }
+    }
+
+    /// Assigned again, and nobody else had it meanwhile: goes on from memory. Yields the inbox
+    /// offset to read from; `None` where the slot must be restored.
+    pub fn resume_slot(&mut self, view: View<'_>, slot_no: u16, fx: &mut Vec<Effect>) -> Option<i64> {
+        let slot = self.slots.get_mut(&slot_no).filter(|slot| slot.phase == Phase::Suspended)?;
+        slot.phase = Phase::Open;
+        let (position, lags) = (slot.position, slot.lags());
+        if lags {
+            self.commits.note(slot_no);
+        }
+        self.publish_due_wills(view, fx);
+        self.flush(view, fx, true);
+        Some(position)
+    }
+
+    /// Another has the slot, or will: its clients go, its sessions are no longer here.
+    pub fn drop_slot(&mut self, view: View<'_>, slot_no: u16, fx: &mut Vec<Effect>) {
+        let keys: Vec<usize> =
+            self.sessions.iter().filter(|(_, s)| s.slot == slot_no).map(|(key, _)| key).collect();
+        for key in keys {
+            if let Some(id) = self.sessions.get(key).and_then(|s| s.conn) {
+                self.end(view, id, Ended::ServerShutdown, fx);
+            }
+            let Some(session) = self.sessions.try_remove(key) else { continue };
+            self.by_client.remove(&session.client_id);
+            self.expiries.retain(|(_, k, _)| *k != key);
+            for filter in session.subs.keys() {
+                self.index.set(filter, key, None);
+            }
+        }
+        self.slots.remove(&slot_no);
+    }
+}

@@ -1,0 +1,412 @@
+//! A member of a consumer group: which partitions are ours, and their records.
+//!
+//! One thread polls librdkafka and calls `on_event`. Partitions are paused at assignment until
+//! [`GroupHandle::resume`] says from where to read. A partition that the group takes back in order
+//! ([`GroupEvent::Revoked`]) stays ours, for reading offsets and for committing, until
+//! [`GroupHandle::release`] or the end of the grace; one that is [`GroupEvent::Lost`] is gone, and
+//! Kafka refuses whatever is still written in its name.
+//!
+//! librdkafka wakes the thread when something is ready, and so do commands: an idle group costs
+//! nothing, and nothing waits behind a poll.
+
+mod kicks;
+mod member;
+mod rebalance;
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerGroupMetadata};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+
+use self::member::Member;
+use self::rebalance::Rebalances;
+pub use crate::record::Message;
+use crate::support::{Voice, consumer_config, lock, read, write};
+
+/// A partition of a topic.
+pub type TopicPartition = (Arc<str>, i32);
+
+/// How long a call to the coordinator may take before it is repeated.
+const CALL: Duration = Duration::from_secs(2);
+/// How long to wait before a failed call is repeated.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// What a group is to do.
+#[derive(Clone, Debug)]
+pub struct GroupConfig {
+    /// Kafka's addresses.
+    pub bootstrap: String,
+    /// The group.
+    pub group_id: String,
+    /// Static membership: the pod. Without it Kafka cannot tell a member that is not in the group
+    /// from an outsider, and a transaction of it would not be fenced: production always sets it.
+    pub instance_id: Option<String>,
+    /// Topics to own partitions of.
+    pub topics: Vec<String>,
+    /// A topic that is subscribed and ignored; leaving narrows the subscription to it.
+    pub park: Option<String>,
+    /// Assigned partitions stand still until they are resumed; else they are read from the
+    /// committed offset at once.
+    pub wait_for_resume: bool,
+    /// Bytes given out and not yet processed past which reading pauses.
+    pub outstanding_bytes: u64,
+    /// How long a revoked partition may stay ours.
+    pub revoke_grace: Duration,
+    /// Further settings of librdkafka (TLS, SASL).
+    pub extra: Vec<(String, String)>,
+}
+
+impl GroupConfig {
+    /// A static member of `group_id` with the usual bounds.
+    #[must_use]
+    pub fn new(bootstrap: &str, group_id: &str, instance_id: &str, topics: &[&str]) -> Self {
+        Self {
+            bootstrap: bootstrap.to_owned(),
+            group_id: group_id.to_owned(),
+            instance_id: Some(instance_id.to_owned()),
+            topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
+            park: None,
+            wait_for_resume: true,
+            outstanding_bytes: 32 * 1024 * 1024,
+            revoke_grace: Duration::from_secs(2),
+            extra: Vec::new(),
+        }
+    }
+}
+
+/// What the group says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupEvent {
+    /// These are ours now, besides those that were.
+    Assigned(Vec<TopicPartition>),
+    /// The group wants these back: finish, then [`GroupHandle::release`] them.
+    Revoked(Vec<TopicPartition>),
+    /// These are no longer ours; others may own them already.
+    Lost(Vec<TopicPartition>),
+    /// Committed records of ours, in order per partition. Say [`GroupHandle::processed`] with
+    /// their weight.
+    Records(Vec<Message>),
+    /// Something failed that librdkafka goes on trying.
+    Error(String),
+    /// This member is finished: another process has its instance id. Nothing is ours any more.
+    Fatal(String),
+}
+
+/// A committed offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Kafka topic.
+    pub topic: Arc<str>,
+    /// Partition.
+    pub partition: i32,
+    /// The next record to process; `None` where nothing was ever committed.
+    pub offset: Option<i64>,
+    /// What was written beside it.
+    pub metadata: String,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct Group {
+    handle: GroupHandle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Group {
+    /// Joins. Events come from the group's own thread; `on_event` must be quick.
+    ///
+    /// # Errors
+    /// When a setting is wrong; not when Kafka is away.
+    pub fn start(
+        config: GroupConfig,
+        on_event: impl Fn(GroupEvent) + Send + Sync + 'static,
+    ) -> Result<Self, KafkaError> {
+        let mut settings = consumer_config(&config.bootstrap, &[]);
+        settings
+            .set("group.id", &config.group_id)
+            .set("group.protocol", "classic")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", "6000")
+            .set("heartbeat.interval.ms", "1000")
+            .set("fetch.wait.max.ms", "100");
+        if let Some(instance) = &config.instance_id {
+            settings.set("group.instance.id", instance).set("client.id", instance);
+        }
+        for (name, value) in &config.extra {
+            settings.set(name, value);
+        }
+        let (commands, received) = channel();
+        let shared = Arc::new(Shared {
+            owned: RwLock::new(HashSet::new()),
+            outstanding: AtomicU64::new(0),
+            bound: config.outstanding_bytes,
+            choked: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            on_event: Box::new(on_event),
+            voice: Voice::new(&config.group_id),
+            pending: Mutex::new(Vec::new()),
+            config,
+        });
+        let rebalances = Rebalances { shared: Arc::clone(&shared) };
+        let mut consumer: BaseConsumer<Rebalances> = settings.create_with_context(rebalances)?;
+        let wake = commands.clone();
+        consumer.set_nonempty_callback(move || {
+            let _ = wake.send(Command::Ready);
+        });
+        let consumer = Arc::new(consumer);
+        let handle = GroupHandle {
+            shared: Arc::clone(&shared),
+            consumer: Arc::new(RwLock::new(Some(Arc::clone(&consumer)))),
+            commands,
+        };
+        let member = Member::new(shared, consumer, Arc::clone(&handle.consumer));
+        member.subscribe()?;
+        let thread = thread::Builder::new()
+            .name("kafka-group".to_owned())
+            .spawn(move || member.run(&received))
+            .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        Ok(Self { handle, thread: Some(thread) })
+    }
+
+    /// For everyone who works on the group's partitions.
+    #[must_use]
+    pub fn handle(&self) -> GroupHandle {
+        self.handle.clone()
+    }
+
+    /// The first half of an orderly leave: asks the group to give all partitions to others, by
+    /// subscribing to the parking topic alone. True when nothing is ours any more.
+    #[must_use]
+    pub fn give_up(&self, deadline: Instant) -> bool {
+        self.handle.send(Command::Narrow);
+        while !self.handle.owned().is_empty() {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        true
+    }
+
+    /// Ends the membership. A static member's partitions stay reserved for it for the session
+    /// timeout, so an orderly leave calls [`Group::give_up`] first and waits until others serve.
+    pub fn close(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.handle.send(Command::Close);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// What may be asked of a group from any thread.
+#[derive(Clone)]
+pub struct GroupHandle {
+    shared: Arc<Shared>,
+    consumer: Arc<RwLock<Option<Arc<BaseConsumer<Rebalances>>>>>,
+    commands: Sender<Command>,
+}
+
+impl std::fmt::Debug for GroupHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GroupHandle").field("group", &self.shared.config.group_id).finish()
+    }
+}
+
+impl GroupHandle {
+    /// The group's id.
+    #[must_use]
+    pub fn group_id(&self) -> &str {
+        &self.shared.config.group_id
+    }
+
+    /// Whether the partition is ours as far as we know. Kafka knows better: only a transaction
+    /// with [`GroupHandle::metadata`] taken *before* asking this is safe.
+    #[must_use]
+    pub fn owns(&self, topic: &str, partition: i32) -> bool {
+        self.shared.owns(topic, partition)
+    }
+
+    /// All that is ours.
+    #[must_use]
+    pub fn owned(&self) -> Vec<TopicPartition> {
+        read(&self.shared.owned).iter().cloned().collect()
+    }
+
+    /// Member and generation, for a transaction; `None` when the membership has ended.
+    #[must_use]
+    pub fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+        let consumer = read(&self.consumer).clone()?;
+        consumer.group_metadata()
+    }
+
+    /// Reads a partition from `offset` on. Without an offset it goes on where it was paused.
+    pub fn resume(&self, topic: &str, partition: i32, offset: Option<i64>) {
+        self.send(Command::Resume(Arc::from(topic), partition, offset));
+    }
+
+    /// Stops reading a partition until it is resumed.
+    pub fn pause(&self, topic: &str, partition: i32) {
+        self.send(Command::Pause(Arc::from(topic), partition));
+    }
+
+    /// Revoked partitions are finished: others may have them.
+    pub fn release(&self, partitions: Vec<TopicPartition>) {
+        self.send(Command::Release(partitions));
+    }
+
+    /// Records of this weight are processed.
+    pub fn processed(&self, bytes: u64) {
+        let less = |before: u64| Some(before.saturating_sub(bytes));
+        let before = self.shared.outstanding.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        let low = before.is_ok_and(|before| before.saturating_sub(bytes) <= self.shared.bound / 2);
+        if low && self.shared.choked.load(Ordering::Acquire) {
+            self.send(Command::Ready);
+        }
+    }
+
+    /// Bytes given out and not processed.
+    #[must_use]
+    pub fn outstanding_bytes(&self) -> u64 {
+        self.shared.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// The committed offsets, after every open transaction on them has ended.
+    ///
+    /// # Errors
+    /// When Kafka did not say until `deadline`, or the membership has ended.
+    pub fn committed(
+        &self,
+        partitions: &[(&str, i32)],
+        deadline: Instant,
+    ) -> Result<Vec<Committed>, KafkaError> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let consumer = read(&self.consumer).clone().ok_or(KafkaError::Canceled)?;
+            let failure = match committed(&consumer, partitions, left.min(CALL)) {
+                Ok(committed) => return Ok(committed),
+                Err(failure) => failure,
+            };
+            if Instant::now() + AGAIN >= deadline {
+                return Err(failure);
+            }
+            thread::sleep(AGAIN);
+        }
+    }
+
+    /// Commits offsets outside a transaction; with `wait`, when Kafka has them.
+    ///
+    /// # Errors
+    /// When Kafka did not take them, or the membership has ended.
+    pub fn commit(&self, offsets: &[(&str, i32, i64)], wait: bool) -> Result<(), KafkaError> {
+        let consumer = read(&self.consumer).clone().ok_or(KafkaError::Canceled)?;
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (topic, partition, offset) in offsets {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+        }
+        consumer.commit(&list, if wait { CommitMode::Sync } else { CommitMode::Async })
+    }
+
+    fn send(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+}
+
+/// Asks the coordinator, once.
+pub(crate) fn committed<C: rdkafka::consumer::ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[(&str, i32)],
+    timeout: Duration,
+) -> Result<Vec<Committed>, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for (topic, partition) in partitions {
+        list.add_partition(topic, *partition);
+    }
+    let list = consumer.committed_offsets(list, timeout)?;
+    list.elements()
+        .iter()
+        .map(|found| {
+            found.error()?;
+            Ok(Committed {
+                topic: Arc::from(found.topic()),
+                partition: found.partition(),
+                offset: match found.offset() {
+                    Offset::Offset(offset) => Some(offset),
+                    _ => None,
+                },
+                metadata: found.metadata().to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// What the group's thread is asked to do.
+enum Command {
+    /// librdkafka has something, or something else is to be looked at.
+    Ready,
+    Resume(Arc<str>, i32, Option<i64>),
+    Pause(Arc<str>, i32),
+    Release(Vec<TopicPartition>),
+    Narrow,
+    Close,
+}
+
+/// What the group's thread, librdkafka's callbacks and the handles share.
+struct Shared {
+    config: GroupConfig,
+    owned: RwLock<HashSet<TopicPartition>>,
+    outstanding: AtomicU64,
+    bound: u64,
+    /// Reading is paused because too much is outstanding.
+    choked: AtomicBool,
+    ended: AtomicBool,
+    on_event: Box<dyn Fn(GroupEvent) + Send + Sync>,
+    voice: Voice,
+    /// What the rebalance callback leaves for the group's thread, which called it.
+    pending: Mutex<Vec<rebalance::Change>>,
+}
+
+impl Shared {
+    fn owns(&self, topic: &str, partition: i32) -> bool {
+        read(&self.owned).iter().any(|(of, number)| *number == partition && **of == *topic)
+    }
+
+    fn own(&self, partitions: &[TopicPartition]) {
+        write(&self.owned).extend(partitions.iter().cloned());
+    }
+
+    fn disown(&self, partitions: &[TopicPartition]) {
+        let mut owned = write(&self.owned);
+        partitions.iter().for_each(|partition| {
+            owned.remove(partition);
+        });
+    }
+
+    /// Whether partitions of this topic are what the group is for.
+    fn wants(&self, topic: &str) -> bool {
+        self.config.topics.iter().any(|wanted| wanted == topic)
+    }
+
+    fn say(&self, event: GroupEvent) {
+        (self.on_event)(event);
+    }
+
+    fn changes(&self) -> Vec<rebalance::Change> {
+        std::mem::take(&mut *lock(&self.pending))
+    }
+}

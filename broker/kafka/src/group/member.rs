@@ -1,0 +1,366 @@
+//! The thread of a group: commands, rebalances, records, in turn.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::rebalance::{Change, Rebalances};
+use super::kicks::Kicks;
+use super::{Command, GroupEvent, Shared, TopicPartition};
+use crate::record::{Copier, Message};
+use crate::support::write;
+
+/// How long the thread sleeps when nothing wakes it; keeps the membership alive.
+const IDLE: Duration = Duration::from_millis(250);
+/// How soon something that librdkafka was not ready for is tried again.
+const SOON: Duration = Duration::from_millis(5);
+/// Records and bytes given out at once.
+const BATCH_RECORDS: usize = 1000;
+const BATCH_BYTES: u64 = 4 * 1024 * 1024;
+/// librdkafka answers "nothing" for every event that is not a record: only so many in a row mean
+/// that its queue is empty.
+const EMPTY: u32 = 4;
+
+pub(super) struct Member {
+    shared: Arc<Shared>,
+    consumer: Arc<BaseConsumer<Rebalances>>,
+    published: Arc<RwLock<Option<Arc<BaseConsumer<Rebalances>>>>>,
+    copier: Copier,
+    /// Partitions that are read.
+    reading: HashSet<TopicPartition>,
+    /// Resumed, but librdkafka was not ready.
+    resuming: Vec<(TopicPartition, Option<i64>)>,
+    kicks: Kicks,
+    revoking: Option<Revoking>,
+}
+
+/// Partitions on their way to others.
+struct Revoking {
+    list: TopicPartitionList,
+    left: HashSet<TopicPartition>,
+    until: Instant,
+}
+
+impl Member {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        consumer: Arc<BaseConsumer<Rebalances>>,
+        published: Arc<RwLock<Option<Arc<BaseConsumer<Rebalances>>>>>,
+    ) -> Self {
+        Self {
+            shared,
+            consumer,
+            published,
+            copier: Copier::default(),
+            reading: HashSet::new(),
+            resuming: Vec::new(),
+            kicks: Kicks::default(),
+            revoking: None,
+        }
+    }
+
+    pub(super) fn subscribe(&self) -> Result<(), KafkaError> {
+        let config = &self.shared.config;
+        let topics: Vec<&str> =
+            config.topics.iter().chain(&config.park).map(String::as_str).collect();
+        self.consumer.subscribe(&topics)
+    }
+
+    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        loop {
+            let wait = if self.resuming.is_empty() { IDLE } else { SOON };
+            let wait = self.kicks.due().map_or(wait, |due| wait.min(due));
+            let wait = self.revoking.as_ref().map_or(wait, |revoking| {
+                wait.min(revoking.until.saturating_duration_since(Instant::now()))
+            });
+            match commands.recv_timeout(wait) {
+                Ok(command) => {
+                    let more = std::iter::from_fn(|| commands.try_recv().ok());
+                    for command in std::iter::once(command).chain(more) {
+                        if matches!(command, Command::Close) {
+                            return self.close();
+                        }
+                        self.obey(command);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.close(),
+            }
+            if let Err(reason) = self.poll() {
+                self.lose_all();
+                self.shared.say(GroupEvent::Fatal(reason));
+                return self.close();
+            }
+            self.finish_revoking();
+            self.resume_again();
+            self.choke();
+            self.kicks.serve(&self.consumer);
+        }
+    }
+
+    /// Leaves; a static member's partitions stay reserved for a while.
+    fn close(mut self) {
+        self.shared.ended.store(true, Ordering::Release);
+        self.lose_all();
+        write(&self.published).take();
+        let Self { consumer, shared, .. } = self;
+        // Whoever is in a call holds a clone for as long; the last one closes.
+        drop(consumer);
+        drop(shared);
+    }
+
+    fn lose_all(&mut self) {
+        let owned: Vec<_> = write(&self.shared.owned).drain().collect();
+        self.reading.clear();
+        self.resuming.clear();
+        if !owned.is_empty() {
+            self.shared.say(GroupEvent::Lost(owned));
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Ready | Command::Close => {}
+            Command::Resume(topic, partition, offset) => {
+                self.resuming.retain(|((t, p), _)| (t, *p) != (&topic, partition));
+                self.resuming.push(((topic, partition), offset));
+            }
+            Command::Pause(topic, partition) => {
+                let key = (topic, partition);
+                self.resuming.retain(|(resuming, _)| *resuming != key);
+                if self.reading.remove(&key) {
+                    self.say(self.consumer.pause(&list([&key])));
+                }
+            }
+            Command::Release(partitions) => {
+                for partition in partitions {
+                    self.release(&partition);
+                }
+            }
+            Command::Narrow => {
+                let park: Vec<&str> = self.shared.config.park.iter().map(String::as_str).collect();
+                if park.is_empty() {
+                    self.consumer.unsubscribe();
+                } else {
+                    self.say(self.consumer.subscribe(&park));
+                }
+            }
+        }
+    }
+
+    fn release(&mut self, partition: &TopicPartition) {
+        if let Some(revoking) = &mut self.revoking
+            && revoking.left.remove(partition)
+        {
+            self.shared.disown(std::slice::from_ref(partition));
+        }
+    }
+
+    /// Takes what is ready from librdkafka; an error ends the membership.
+    fn poll(&mut self) -> Result<(), String> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        let mut empty = 0;
+        while empty < EMPTY {
+            match self.consumer.poll(Duration::ZERO) {
+                None => empty += 1,
+                Some(Ok(message)) => {
+                    empty = 0;
+                    let message = self.copier.copy(&message);
+                    // A seek leaves nothing of the old place in the queue, but a pause may.
+                    if self.reading.contains(&(Arc::clone(&message.topic), message.partition)) {
+                        bytes += message.weight();
+                        batch.push(message);
+                    }
+                }
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                    return Err(code.to_string());
+                }
+                Some(Err(error)) => {
+                    empty = 0;
+                    self.say(Err(error));
+                }
+            }
+            let changes = self.shared.changes();
+            if !changes.is_empty() {
+                empty = 0;
+                self.give_out(&mut batch, &mut bytes);
+                changes.into_iter().for_each(|change| self.rebalance(change));
+            }
+            if batch.len() >= BATCH_RECORDS || bytes >= self.room() {
+                self.give_out(&mut batch, &mut bytes);
+                self.choke();
+            }
+        }
+        self.give_out(&mut batch, &mut bytes);
+        Ok(())
+    }
+
+    /// Bytes that may be given out at once.
+    fn room(&self) -> u64 {
+        let outstanding = self.shared.outstanding.load(Ordering::Acquire);
+        self.shared.bound.saturating_sub(outstanding).min(BATCH_BYTES)
+    }
+
+    fn give_out(&mut self, batch: &mut Vec<Message>, bytes: &mut u64) {
+        if batch.is_empty() {
+            return;
+        }
+        self.shared.outstanding.fetch_add(*bytes, Ordering::AcqRel);
+        *bytes = 0;
+        self.shared.say(GroupEvent::Records(std::mem::take(batch)));
+    }
+
+    fn rebalance(&mut self, change: Change) {
+        match change {
+            Change::Assign(mut list) => {
+                let partitions = self.wanted(&list);
+                if self.shared.config.wait_for_resume {
+                    // Any place will do: it is paused, and resumed with the right one.
+                    self.say(list.set_all_offsets(Offset::Offset(0)));
+                }
+                self.say(self.consumer.incremental_assign(&list));
+                if self.shared.config.wait_for_resume {
+                    self.say(self.consumer.pause(&list));
+                } else {
+                    let parked = others(&list, &partitions);
+                    if parked.count() > 0 {
+                        self.say(self.consumer.pause(&parked));
+                    }
+                    self.reading.extend(partitions.iter().cloned());
+                }
+                self.shared.own(&partitions);
+                if !partitions.is_empty() {
+                    self.shared.say(GroupEvent::Assigned(partitions));
+                }
+            }
+            Change::Revoke(list) => {
+                let partitions = self.wanted(&list);
+                self.stop_reading(&partitions);
+                self.revoking = Some(Revoking {
+                    list,
+                    left: partitions.iter().cloned().collect(),
+                    until: Instant::now() + self.shared.config.revoke_grace,
+                });
+                if !partitions.is_empty() {
+                    self.shared.say(GroupEvent::Revoked(partitions));
+                }
+            }
+            Change::Lose(list) => {
+                let partitions = self.wanted(&list);
+                self.stop_reading(&partitions);
+                self.shared.disown(&partitions);
+                self.revoking = None;
+                self.say(self.consumer.incremental_unassign(&list));
+                if !partitions.is_empty() {
+                    self.shared.say(GroupEvent::Lost(partitions));
+                }
+            }
+        }
+    }
+
+    /// Gives revoked partitions to the group once they are released, or the grace is over.
+    fn finish_revoking(&mut self) {
+        let lost = self.revoking.is_some() && self.consumer.assignment_lost();
+        let Some(revoking) = &self.revoking else { return };
+        if !revoking.left.is_empty() && !lost && Instant::now() < revoking.until {
+            return;
+        }
+        let Some(revoking) = self.revoking.take() else { return };
+        let left: Vec<_> = revoking.left.into_iter().collect();
+        self.shared.disown(&left);
+        self.say(self.consumer.incremental_unassign(&revoking.list));
+        if !left.is_empty() {
+            self.shared.say(GroupEvent::Lost(left));
+        }
+    }
+
+    fn stop_reading(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            self.reading.remove(partition);
+            self.resuming.retain(|(resuming, _)| resuming != partition);
+        }
+    }
+
+    fn resume_again(&mut self) {
+        let mut resumed = Vec::new();
+        for (key, offset) in std::mem::take(&mut self.resuming) {
+            if !self.shared.owns(&key.0, key.1) {
+                continue;
+            }
+            if let Some(offset) = offset {
+                let place = Offset::Offset(offset);
+                if self.consumer.seek(&key.0, key.1, place, Duration::ZERO).is_err() {
+                    self.resuming.push((key, Some(offset)));
+                    continue;
+                }
+            }
+            resumed.push(key);
+        }
+        // All at once: whatever comes later waits behind a long poll.
+        if !resumed.is_empty() && !self.shared.choked.load(Ordering::Acquire) {
+            self.say(self.consumer.resume(&list(&resumed)));
+            self.kicks.start(&resumed);
+        }
+        self.reading.extend(resumed);
+    }
+
+    /// Pauses what is read while too much is outstanding, and resumes it when half is done.
+    fn choke(&mut self) {
+        let outstanding = self.shared.outstanding.load(Ordering::Acquire);
+        let choked = self.shared.choked.load(Ordering::Acquire);
+        if !choked && outstanding > self.shared.bound {
+            self.shared.choked.store(true, Ordering::Release);
+            self.say(self.consumer.pause(&list(&self.reading)));
+        } else if choked && outstanding <= self.shared.bound / 2 {
+            self.shared.choked.store(false, Ordering::Release);
+            self.say(self.consumer.resume(&list(&self.reading)));
+            self.kicks.start(&self.reading);
+        }
+    }
+
+    fn wanted(&self, list: &TopicPartitionList) -> Vec<TopicPartition> {
+        let elements = list.elements();
+        elements
+            .iter()
+            .filter(|element| self.shared.wants(element.topic()))
+            .map(|element| (Arc::from(element.topic()), element.partition()))
+            .collect()
+    }
+
+    fn say(&self, result: Result<(), KafkaError>) {
+        if let Err(error) = result {
+            let text = error.to_string();
+            self.shared.voice.warn(&text, &text);
+            self.shared.say(GroupEvent::Error(text));
+        }
+    }
+}
+
+fn list<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        list.add_partition(topic, *partition);
+    }
+    list
+}
+
+/// The elements of `list` that are not among `partitions`.
+fn others(list: &TopicPartitionList, partitions: &[TopicPartition]) -> TopicPartitionList {
+    let mut rest = TopicPartitionList::new();
+    for element in list.elements() {
+        let known = |(topic, partition): &TopicPartition| {
+            **topic == *element.topic() && *partition == element.partition()
+        };
+        if !partitions.iter().any(known) {
+            rest.add_partition(element.topic(), element.partition());
+        }
+    }
+    rest
+}

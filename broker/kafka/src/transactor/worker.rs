@@ -1,0 +1,267 @@
+//! The thread of a transactor: which changes go into the next transaction, and what follows from
+//! how it ended.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::attempt::{self, Ended, Lost};
+use super::session::{Maker, Session};
+use super::{Change, Done};
+use crate::group::{self, GroupHandle};
+use crate::producer::permanent;
+use crate::reader::{ReadError, Restorer};
+use crate::support::consumer_config;
+
+/// How long to wait before Kafka is tried again.
+const AWAY: Duration = Duration::from_millis(250);
+/// The same, when the group is on the move.
+const MOVING: Duration = Duration::from_millis(20);
+/// How long one look for a lost transaction may last.
+const LOOK: Duration = Duration::from_secs(5);
+/// In how many parts the suspects of a refused batch are tried.
+const PARTS: usize = 8;
+
+pub(super) struct Worker {
+    maker: Maker,
+    group: GroupHandle,
+    done: Box<dyn Fn(u64, Done) + Send + Sync>,
+    queue: VecDeque<Change>,
+    session: Option<Session>,
+    /// A transaction that may or may not be committed: the first so many changes of the queue.
+    lost: Option<(Lost, usize)>,
+    /// The first so many changes of the queue hide one that Kafka refuses; at most `part` of them
+    /// go into one transaction.
+    suspects: usize,
+    part: usize,
+    /// Unlike every other start of this id.
+    start: u128,
+    number: u64,
+}
+
+impl Worker {
+    pub(super) fn new(
+        maker: Maker,
+        group: GroupHandle,
+        done: Box<dyn Fn(u64, Done) + Send + Sync>,
+    ) -> Self {
+        let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        Self {
+            maker,
+            group,
+            done,
+            queue: VecDeque::new(),
+            session: None,
+            lost: None,
+            suspects: 0,
+            part: 0,
+            start,
+            number: 0,
+        }
+    }
+
+    pub(super) fn run(mut self, changes: &Receiver<Change>) {
+        self.connect();
+        loop {
+            if self.queue.is_empty() {
+                match changes.recv() {
+                    Ok(change) => self.queue.push_back(change),
+                    Err(_) => return,
+                }
+            }
+            self.queue.extend(std::iter::from_fn(|| changes.try_recv().ok()));
+            if !self.maker.shared.going() {
+                return;
+            }
+            self.step();
+        }
+    }
+
+    /// A session, however long it takes; false when it is to end.
+    fn connect(&mut self) -> bool {
+        while self.session.is_none() && self.maker.shared.going() {
+            match self.maker.make() {
+                Ok(session) => {
+                    self.session = Some(session);
+                    self.maker.shared.ready.store(true, Ordering::Release);
+                }
+                Err(error) => {
+                    let text = format!("no transactional producer yet: {error}");
+                    self.maker.shared.voice.warn(&error.to_string(), &text);
+                    self.maker.shared.pause(AWAY);
+                }
+            }
+        }
+        self.session.is_some()
+    }
+
+    /// One transaction.
+    fn step(&mut self) {
+        if !self.connect() || !self.find_lost() {
+            return;
+        }
+        // First the generation, then what is ours: so whatever is ours is ours in that generation.
+        let metadata = self.group.metadata();
+        self.answer_fenced(metadata.is_none());
+        let (Some(metadata), Some(session)) = (metadata, &self.session) else { return };
+        let count = self.next();
+        if count == 0 {
+            return;
+        }
+        self.number += 1;
+        let id = &self.maker.transactional_id;
+        let mark = format!("{id}:{}:{}", self.start, self.number);
+        let changes: Vec<&Change> = self.queue.iter().take(count).collect();
+        match attempt::run(session, &changes, &metadata, &mark) {
+            Ended::Committed => self.committed(count),
+            Ended::Aborted(code) => {
+                tracing::debug!(%id, ?code, "the transaction is tried again");
+                self.maker.shared.pause(MOVING);
+            }
+            Ended::Broken(code) => {
+                self.complain(code);
+                self.session = None;
+                self.maker.shared.pause(MOVING);
+            }
+            Ended::Refused { suspects, code } => {
+                self.session = None;
+                self.refused(count, &suspects, code);
+            }
+            Ended::Unknown(lost) => {
+                self.complain(Code::OperationTimedOut);
+                self.session = None;
+                self.lost = Some((lost, count));
+            }
+        }
+    }
+
+    fn complain(&self, code: Code) {
+        let text = format!("a transaction failed ({code}); a new producer repeats it");
+        self.maker.shared.voice.warn(&format!("{code:?}"), &text);
+    }
+
+    /// How many changes the next transaction takes.
+    fn next(&self) -> usize {
+        let settings = &self.maker.settings;
+        let most = match self.suspects {
+            0 => usize::MAX,
+            suspects => self.part.clamp(1, suspects),
+        };
+        let (mut bytes, mut records) = (0, 0);
+        let fits = |change: &&Change| {
+            bytes += change.weight();
+            records += change.records.len();
+            bytes <= settings.transaction_bytes && records <= settings.transaction_records
+        };
+        let count = self.queue.iter().take(most).take_while(fits).count();
+        count.max(usize::from(!self.queue.is_empty()))
+    }
+
+    fn finish(&self, change: &Change, done: Done) {
+        self.settle(change);
+        (self.done)(change.token, done);
+    }
+
+    fn settle(&self, change: &Change) {
+        self.maker.shared.bytes.fetch_sub(change.weight(), Ordering::Relaxed);
+        self.maker.shared.changes.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Takes out what is about partitions that are not ours; all, when there is no membership.
+    fn answer_fenced(&mut self, all: bool) {
+        let ours =
+            |offset: &super::TopicOffset| self.group.owns(offset.owner_topic(), offset.partition);
+        if !all && self.queue.iter().all(|change| change.offsets.iter().all(ours)) {
+            return;
+        }
+        let suspects = self.suspects;
+        let mut kept = VecDeque::with_capacity(self.queue.len());
+        for (index, change) in std::mem::take(&mut self.queue).into_iter().enumerate() {
+            let ours =
+                |offset: &super::TopicOffset| self.group.owns(offset.owner_topic(), offset.partition);
+            if !all && change.offsets.iter().all(ours) {
+                kept.push_back(change);
+                continue;
+            }
+            self.settle(&change);
+            (self.done)(change.token, Done::Fenced(change));
+            if index < suspects {
+                self.suspects -= 1;
+            }
+        }
+        self.queue = kept;
+    }
+
+    fn committed(&mut self, count: usize) {
+        self.maker.shared.transactions.fetch_add(1, Ordering::Relaxed);
+        for _ in 0..count {
+            if let Some(change) = self.queue.pop_front() {
+                self.finish(&change, Done::Committed);
+            }
+        }
+        self.suspects = self.suspects.saturating_sub(count);
+    }
+
+    /// A record is refused for good: a broker refuses a whole batch, so only a change that was
+    /// alone, or the only one that failed, is known to be the culprit.
+    fn refused(&mut self, count: usize, suspects: &BTreeSet<usize>, code: Code) {
+        let certain = suspects.len() == 1 || !(permanent(code) || count > 1 && all(suspects, count));
+        if !certain {
+            let last = suspects.last().map_or(count, |last| last + 1);
+            self.suspects = self.suspects.max(last);
+            self.part = (suspects.len() / PARTS).max(1);
+            return;
+        }
+        for index in suspects.iter().rev() {
+            if let Some(change) = self.queue.remove(*index) {
+                self.suspects = self.suspects.saturating_sub(1);
+                let too_large = matches!(
+                    code,
+                    Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize
+                );
+                self.finish(&change, Done::Refused { error: code.to_string(), too_large });
+            }
+        }
+    }
+
+    /// Finds out what became of a transaction whose answer was lost; false: not yet.
+    fn find_lost(&mut self) -> bool {
+        let Some((lost, count)) = self.lost.take() else { return true };
+        match self.look(&lost) {
+            Ok(true) => {
+                self.committed(count);
+                true
+            }
+            Ok(false) => true,
+            Err(error) => {
+                self.maker.shared.voice.warn("lost", &format!("a lost answer: {error}"));
+                self.lost = Some((lost, count));
+                self.maker.shared.pause(AWAY);
+                false
+            }
+        }
+    }
+
+    /// Whether it was committed. The new session has ended it, so the log has its word on it.
+    fn look(&self, lost: &Lost) -> Result<bool, ReadError> {
+        let (bootstrap, extra) = (&self.maker.bootstrap, &self.maker.settings.extra);
+        if let Some((topic, partition, offset)) = &lost.place {
+            let mut log = Restorer::new(bootstrap, &self.maker.transactional_id, extra)?;
+            return log.is_committed(topic, *partition, *offset, Instant::now() + LOOK);
+        }
+        let Some((topic, partition)) = &lost.offset else { return Ok(false) };
+        let mut config = consumer_config(bootstrap, extra);
+        config.set("group.id", self.group.group_id());
+        let consumer: BaseConsumer = config.create()?;
+        let found = group::committed(&consumer, &[(topic, *partition)], LOOK)?;
+        Ok(found.iter().any(|found| found.metadata == lost.mark))
+    }
+}
+
+fn all(suspects: &BTreeSet<usize>, count: usize) -> bool {
+    suspects.len() == count
+}

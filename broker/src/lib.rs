@@ -1,0 +1,15 @@
+//! The broker process: listeners, shards, slot ownership, the bridge to Kafka, users and telemetry
+//! around the pure core.
+
+pub mod auth;
+pub mod bridge;
+pub mod directory;
+pub mod handshake;
+pub mod kafka;
+pub mod listener;
+pub mod ownership;
+pub mod process;
+pub mod shard;
+pub mod shared;
+pub mod telemetry;
+pub mod websocket;

@@ -1,0 +1,302 @@
+//! The start and the end of the process: caches warm first, then the group, then listeners; at the
+//! end listeners first, then clients, then what is owed to Kafka.
+
+use crate::auth::Authenticator;
+use crate::directory::Directory;
+use crate::handshake::{Accepted, Handshake};
+use crate::kafka::{Kafka, Topics};
+use crate::ownership::{Ownership, Owners, follow_routes};
+use crate::shared::{Clock, Event, Shared};
+use crate::telemetry::server::{self, Monitoring};
+use crate::telemetry::{Heartbeats, Metrics, Readiness};
+use crate::{bridge, listener, shard};
+use anyhow::Context;
+use isthmus_config::BrokerConfig;
+use isthmus_core::hash;
+use isthmus_core::record::{MessageRecord, decode};
+use isthmus_kafka::directory::Entry;
+use isthmus_kafka::reader::{Reader, ReaderConfig, ReaderEvent};
+use parking_lot::{Mutex, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How long the end may take before the process goes anyway; Kafka keeps what was acknowledged.
+const GRACE: Duration = Duration::from_secs(20);
+/// A shard that does not move for so long is stuck.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// Runs a broker until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What keeps it from starting: a bad configuration or a taken port.
+pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shards = shards(&config)?;
+    let listeners = listener::bind_all(&config.listeners)
+        .map_err(|faults| anyhow::anyhow!(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+    let (http, address) = listener::bind("monitoring.address", &config.monitoring.address)?;
+    tracing::info!(node = config.node, version = env!("CARGO_PKG_VERSION"), monitoring = %address, "starting");
+    let (ways, ends): (Vec<_>, Vec<_>) = (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
+    let shared = Arc::new(Shared {
+        clock: Clock::new(),
+        routes: RwLock::default(),
+        retained: RwLock::default(),
+        directory: Arc::new(Directory::new()),
+        metrics: Arc::new(Metrics::new()),
+        readiness: Readiness::new(&["routes", "retained", "directory", "slots", "transactions"]),
+        shards: ways,
+        slots_group: OnceLock::new(),
+        slots_open: (0..shards).map(|_| AtomicBool::new(false)).collect(),
+        kafka: OnceLock::new(),
+        bridge: OnceLock::new(),
+        retained_seq: AtomicU64::new(1),
+        next_conn: AtomicU64::new(1),
+        config,
+    });
+    let (stop, stopping) = watch::channel(false);
+    let heartbeats = Heartbeats::new(usize::from(shards));
+    let beats = heartbeats.clone();
+    let monitoring = Monitoring {
+        metrics: shared.metrics.clone(),
+        readiness: shared.readiness.clone(),
+        liveness: Arc::new(move || beats.check(STUCK)),
+    };
+    tokio::spawn(server::run(http, monitoring, stopped(stopping.clone())));
+    let started = start(&shared, ends, &heartbeats);
+    let running = tokio::select! {
+        started = started => Some(started?),
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+    };
+    let Some(running) = running else { return Ok(()) };
+    let mut serving = serve(&shared, listeners, stopping.clone())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    shared.readiness.set_not_ready("process", "stopping");
+    let _ = stop.send(true);
+    let _ = tokio::time::timeout(GRACE, end(&shared, running)).await;
+    serving.abort_all();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn shards(config: &BrokerConfig) -> anyhow::Result<u16> {
+    anyhow::ensure!((1..=1024).contains(&config.slots), "slots: {} is not in 1 to 1024", config.slots);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cores = u16::try_from(cores).unwrap_or(u16::MAX);
+    Ok(config.shards.unwrap_or(cores).clamp(1, config.slots))
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// What runs beside the shards.
+struct Running {
+    ownership: Ownership,
+    downlink: isthmus_kafka::group::Group,
+    _readers: Vec<Reader>,
+}
+
+async fn start(
+    shared: &Arc<Shared>,
+    ends: Vec<mpsc::UnboundedReceiver<Event>>,
+    heartbeats: &Heartbeats,
+) -> anyhow::Result<Running> {
+    let owners: Owners = Arc::default();
+    let mut readers = Vec::new();
+    let (routes, routes_warm) = oneshot::channel();
+    readers.push(follow_routes(shared, &owners, once(routes))?);
+    let (retained, retained_warm) = oneshot::channel();
+    readers.push(follow_retained(shared, once(retained))?);
+    let (directory, directory_warm) = oneshot::channel();
+    readers.push(follow_directory(shared, once(directory))?);
+    for (name, warm) in [("routes", routes_warm), ("retained", retained_warm), ("directory", directory_warm)] {
+        warm.await.with_context(|| format!("the reader of {name} ended"))?;
+        shared.readiness.set_ready(name);
+    }
+    for (number, events) in (0..).zip(ends) {
+        let (shared, heartbeats) = (shared.clone(), heartbeats.of(usize::from(number)));
+        let heartbeat = heartbeats.context("a heartbeat for each shard")?;
+        std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
+            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => {
+                    let local = tokio::task::LocalSet::new();
+                    local.block_on(&runtime, shard::run(shared, number, events, heartbeat));
+                }
+                Err(error) => tracing::error!(%error, number, "a shard has no runtime"),
+            }
+        })?;
+    }
+    // The group's events find the clients there.
+    let ownership = Ownership::prepare(shared, owners)?;
+    let handle = ownership.handle();
+    let _ = shared.slots_group.set(handle.clone());
+    let kafka = Kafka::start(shared, &handle)?;
+    let _ = shared.kafka.set(kafka);
+    ownership.begin();
+    while !shared.kafka.get().is_some_and(Kafka::ready) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    shared.readiness.set_ready("transactions");
+    while !shared.all_slots_open() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let downlink = bridge::start(shared)?;
+    tokio::spawn(watch_kafka(shared.clone()));
+    Ok(Running { ownership, downlink, _readers: readers })
+}
+
+/// A callback that may be called from any thread and counts once.
+fn once(to: oneshot::Sender<()>) -> impl Fn() + Send + Sync + 'static {
+    let to = Mutex::new(Some(to));
+    move || {
+        if let Some(to) = to.lock().take() {
+            let _ = to.send(());
+        }
+    }
+}
+
+fn serve(
+    shared: &Arc<Shared>,
+    listeners: Vec<listener::Listener>,
+    stopping: watch::Receiver<bool>,
+) -> anyhow::Result<tokio::task::JoinSet<()>> {
+    let config = &shared.config;
+    let authenticator = Arc::new(Authenticator::new(shared.directory.clone(), &config.authentication)?);
+    let to = shared.clone();
+    let handshake = Handshake::new(config, authenticator, shared.metrics.clone(), move |accepted: Accepted| {
+        let slot = hash::slot(&accepted.client_id, to.config.slots);
+        to.tell_slot(slot, Event::Accepted(Box::new(accepted)));
+    });
+    let gate = listener::gate(&config.limits, &shared.metrics);
+    let mut serving = tokio::task::JoinSet::new();
+    for listener in listeners {
+        serving.spawn(listener::run(listener, gate.clone(), handshake.clone(), stopped(stopping.clone())));
+    }
+    Ok(serving)
+}
+
+/// Gauges, and whether Kafka takes what it is given.
+async fn watch_kafka(shared: Arc<Shared>) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        every.tick().await;
+        let Some(kafka) = shared.kafka.get() else { continue };
+        kafka.measure();
+        {
+            let retained = shared.retained.read();
+            shared.metrics.retained_messages.set(i64::try_from(retained.len()).unwrap_or(i64::MAX));
+            shared.metrics.retained_bytes.set(i64::try_from(retained.bytes()).unwrap_or(i64::MAX));
+        }
+        let held = kafka.held();
+        if shared.backlogged() {
+            shared.readiness.set_not_ready("kafka", "more waits for Kafka than limits.maxKafkaBacklogBytes");
+        } else if held.is_empty() {
+            shared.readiness.set_ready("kafka");
+        } else {
+            shared.readiness.set_not_ready("kafka", format!("Kafka does not take {}", held.join(", ")));
+        }
+    }
+}
+
+async fn end(shared: &Arc<Shared>, mut running: Running) {
+    let answers: Vec<_> = (0..shared.shards.len())
+        .map(|number| {
+            let (answer, answered) = oneshot::channel();
+            shared.tell(number, Event::Stop(answer));
+            answered
+        })
+        .collect();
+    for answered in answers {
+        let _ = answered.await;
+    }
+    let shared = shared.clone();
+    let ended = tokio::task::spawn_blocking(move || {
+        running.downlink.close();
+        if let Some(kafka) = shared.kafka.get() {
+            kafka.drain(Instant::now() + GRACE / 2);
+        }
+        running.ownership.leave();
+    });
+    let _ = ended.await;
+}
+
+fn reader(shared: &Shared, name: &str, topic: String) -> ReaderConfig {
+    ReaderConfig {
+        bootstrap: shared.config.kafka.bootstrap_servers.clone(),
+        name: name.to_owned(),
+        topic,
+        partitions: None,
+        extra: Vec::new(),
+    }
+}
+
+fn follow_retained(shared: &Arc<Shared>, caught_up: impl Fn() + Send + Sync + 'static) -> anyhow::Result<Reader> {
+    let config = reader(shared, "retained", Topics::new(&shared.config).names().retained());
+    let shared = shared.clone();
+    Ok(Reader::start(config, move |event| {
+        let record = match event {
+            ReaderEvent::CaughtUp => return caught_up(),
+            ReaderEvent::Record(record) => record,
+        };
+        let Ok(topic) = std::str::from_utf8(record.key.as_deref().unwrap_or_default()) else { return };
+        let own = shared.kafka.get().and_then(|kafka| kafka.own_retained(&record.headers));
+        let message = record.value.as_deref().map(decode::<MessageRecord<'_>>).transpose();
+        match message {
+            Ok(message) => {
+                let message = message.map(|message| Arc::new(message.to_message()));
+                shared.retained.write().logged(topic, own, message);
+            }
+            Err(error) => {
+                tracing::error!(%error, topic, "cannot read a retained message");
+                shared.readiness.set_not_ready("records", error.to_string());
+            }
+        }
+    })?)
+}
+
+fn follow_directory(shared: &Arc<Shared>, caught_up: impl Fn() + Send + Sync + 'static) -> anyhow::Result<Reader> {
+    let config = reader(shared, "directory", Topics::new(&shared.config).names().directory());
+    let shared = shared.clone();
+    let warming: Mutex<Option<Vec<Entry>>> = Mutex::new(Some(Vec::new()));
+    Ok(Reader::start(config, move |event| {
+        let record = match event {
+            ReaderEvent::CaughtUp => {
+                let entries = warming.lock().take().unwrap_or_default();
+                shared.directory.apply(entries);
+                tell_directory(&shared);
+                return caught_up();
+            }
+            ReaderEvent::Record(record) => record,
+        };
+        match Entry::decode(record.key.as_deref().unwrap_or_default(), record.value.as_deref()) {
+            Ok(entry) => {
+                if let Some(entries) = warming.lock().as_mut() {
+                    return entries.push(entry);
+                }
+                if !shared.directory.apply([entry]).is_empty() {
+                    tell_directory(&shared);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot read the directory");
+                shared.readiness.set_not_ready("records", error.to_string());
+            }
+        }
+    })?)
+}
+
+fn tell_directory(shared: &Shared) {
+    for number in 0..shared.shards.len() {
+        shared.tell(number, Event::Directory);
+    }
+    let _ = Ordering::Relaxed;
+}

@@ -1,0 +1,406 @@
+//! A connection's task: bytes from the socket to the core, and the outbox to the socket.
+//!
+//! A TCP socket is written directly when a batch is done; its task waits for room only where the
+//! socket is full. A slow reader costs its own outbox and nothing else. A connection holds no read
+//! buffer while nothing is half read.
+
+use super::Worker;
+use crate::handshake::Transport;
+use crate::websocket::WebSocketPipe;
+use isthmus_core::shard::{ConnId, Flow};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::io::ErrorKind;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+/// How long the last bytes of a connection may take.
+const GOODBYE: Duration = Duration::from_secs(5);
+/// Packets and bytes that a connection may still send when too much waits for Kafka, so that
+/// acknowledgements and PINGREQ pass.
+const ALLOWED_PACKETS: u32 = 64;
+const ALLOWED_BYTES: usize = 64 * 1024;
+
+/// What the worker and a connection's task tell each other.
+#[derive(Default)]
+pub(super) struct Link {
+    /// TCP only: for writing directly.
+    stream: OnceCell<Rc<TcpStream>>,
+    wake: Notify,
+    /// The core says when reading goes on.
+    resumed: Cell<bool>,
+    /// The socket is full.
+    blocked: Cell<bool>,
+    closing: Cell<bool>,
+    /// Used up of the allowance while too much waits for Kafka.
+    packets: Cell<u32>,
+    bytes: Cell<usize>,
+    held: Cell<bool>,
+    paused: Cell<bool>,
+}
+
+impl Link {
+    /// Registers the socket with this thread's runtime.
+    pub(super) fn attach(&self, transport: Transport) -> Option<Transport> {
+        let Transport::Tcp(stream) = transport else { return Some(transport) };
+        let kept = stream.try_clone().ok()?;
+        let stream = Rc::new(TcpStream::from_std(stream).ok()?);
+        let _ = self.stream.set(stream);
+        Some(Transport::Tcp(kept))
+    }
+
+    pub(super) fn close(&self) {
+        self.closing.set(true);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn resume(&self) {
+        self.resumed.set(true);
+        self.paused.set(false);
+        self.wake.notify_one();
+    }
+
+    /// Whether it is the broker who does not read.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.get() || self.paused.get()
+    }
+
+    /// Kafka keeps up again.
+    pub(super) fn release_backlog(&self) {
+        self.packets.set(0);
+        self.bytes.set(0);
+        if self.held.replace(false) {
+            self.wake.notify_one();
+        }
+    }
+}
+
+impl Worker {
+    /// Writes what is in a connection's outbox, as far as the socket takes it.
+    pub(super) fn write(&mut self, id: ConnId) {
+        let Some(link) = self.links.get(&id).cloned() else { return };
+        let Some(stream) = link.stream.get() else {
+            return link.wake.notify_one();
+        };
+        loop {
+            let Some(outbox) = self.core.outbox(id) else { return };
+            if outbox.is_empty() {
+                break;
+            }
+            match stream.try_write(outbox) {
+                Ok(written) => {
+                    let large = outbox.len() >= READ_AGAIN;
+                    outbox.drain(..written);
+                    let empty = outbox.is_empty();
+                    if empty && outbox.capacity() > 4096 {
+                        *outbox = Vec::new();
+                    }
+                    if large {
+                        self.act(|core, view, fx| core.written(view, id, fx));
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    link.blocked.set(true);
+                    link.wake.notify_one();
+                    return;
+                }
+                // The reading side sees the end of it.
+                Err(_) => {
+                    outbox.clear();
+                    return link.close();
+                }
+            }
+        }
+    }
+}
+
+/// Past this the core may have held something back for want of room.
+const READ_AGAIN: usize = 64 * 1024;
+
+/// What a batch of input came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Read,
+    Wait(Duration),
+    Pause,
+    Close,
+}
+
+/// Serves a connection until it ends. Its CONNECT has been handed to the core.
+pub(super) async fn serve(
+    worker: Rc<RefCell<Worker>>,
+    scratch: Rc<RefCell<Vec<u8>>>,
+    id: ConnId,
+    link: Rc<Link>,
+    transport: Transport,
+    buffered: Vec<u8>,
+) {
+    link.paused.set(true);
+    match transport {
+        Transport::Tcp(kept) => {
+            drop(kept);
+            if let Some(stream) = link.stream.get().cloned() {
+                tcp(&worker, &scratch, id, &link, &stream, buffered).await;
+            }
+        }
+        Transport::WebSocket(pipe) => web_socket(&worker, &scratch, id, &link, pipe, buffered).await,
+    }
+    let mut worker = worker.borrow_mut();
+    worker.act(|core, view, fx| core.lost(view, id, fx));
+    worker.links.remove(&id);
+    worker.finish_batch();
+}
+
+/// Hands over the packets in front; the rest is left in `bytes`. `taken` counts what was used.
+fn process(worker: &Rc<RefCell<Worker>>, id: ConnId, link: &Link, bytes: &[u8]) -> (usize, Next) {
+    let mut worker = worker.borrow_mut();
+    let most = worker.shared.config.limits.max_packet_size as usize;
+    let mut taken = 0;
+    let mut next = Next::Read;
+    while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
+        if link.closing.get() {
+            next = Next::Close;
+            break;
+        }
+        if !link.resumed.get() {
+            next = Next::Pause;
+            break;
+        }
+        if worker.shared.backlogged() && over_allowance(link) {
+            link.held.set(true);
+            next = Next::Pause;
+            break;
+        }
+        let version = worker.core.version(id);
+        let decoded = isthmus_mqtt::frame(rest, most).and_then(|frame| {
+            frame.map(|frame| isthmus_mqtt::decode(frame, version).map(|packet| (frame.len, packet))).transpose()
+        });
+        match decoded {
+            Ok(None) => break,
+            Err(error) => {
+                worker.act(|core, view, fx| core.malformed(view, id, &error, fx));
+                next = Next::Close;
+                break;
+            }
+            Ok(Some((length, packet))) => {
+                taken += length;
+                link.packets.set(link.packets.get().saturating_add(1));
+                link.bytes.set(link.bytes.get().saturating_add(length));
+                match worker.act(|core, view, fx| core.received(view, id, &packet, fx)) {
+                    Flow::Go => {}
+                    Flow::Pause => {
+                        link.resumed.set(false);
+                        link.paused.set(true);
+                        next = Next::Pause;
+                        break;
+                    }
+                    Flow::Wait(ms) => {
+                        next = Next::Wait(Duration::from_millis(ms));
+                        break;
+                    }
+                    Flow::Close => {
+                        next = Next::Close;
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    if !worker.shared.backlogged() {
+        link.packets.set(0);
+        link.bytes.set(0);
+    }
+    worker.finish_batch();
+    (taken, next)
+}
+
+fn over_allowance(link: &Link) -> bool {
+    link.packets.get() >= ALLOWED_PACKETS || (link.packets.get() > 0 && link.bytes.get() >= ALLOWED_BYTES)
+}
+
+/// Bytes half read, and when reading goes on.
+struct Reading {
+    rest: Vec<u8>,
+    until: Option<tokio::time::Instant>,
+    next: Next,
+}
+
+impl Reading {
+    /// Hands over what is there.
+    fn go(&mut self, worker: &Rc<RefCell<Worker>>, id: ConnId, link: &Link) {
+        let rest = std::mem::take(&mut self.rest);
+        let (taken, next) = process(worker, id, link, &rest);
+        self.keep(&rest, taken, rest.capacity() > 4096);
+        if !self.rest.is_empty() && self.rest.capacity() == 0 {
+            self.rest = rest;
+        }
+        self.decide(next);
+    }
+
+    /// Hands over what was just read.
+    fn took(&mut self, worker: &Rc<RefCell<Worker>>, id: ConnId, link: &Link, fresh: &[u8]) {
+        if self.rest.is_empty() {
+            let (taken, next) = process(worker, id, link, fresh);
+            self.keep(fresh, taken, true);
+            self.decide(next);
+        } else {
+            self.rest.extend_from_slice(fresh);
+            self.go(worker, id, link);
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8], taken: usize, _fresh: bool) {
+        self.rest = bytes.get(taken..).unwrap_or_default().to_vec();
+    }
+
+    fn decide(&mut self, next: Next) {
+        self.until = match next {
+            Next::Wait(time) => Some(tokio::time::Instant::now() + time),
+            _ => None,
+        };
+        self.next = next;
+    }
+
+    fn reads(&self) -> bool {
+        self.next == Next::Read
+    }
+}
+
+async fn tcp(
+    worker: &Rc<RefCell<Worker>>,
+    scratch: &Rc<RefCell<Vec<u8>>>,
+    id: ConnId,
+    link: &Rc<Link>,
+    stream: &TcpStream,
+    buffered: Vec<u8>,
+) {
+    let mut reading = Reading { rest: buffered, until: None, next: Next::Pause };
+    worker.borrow_mut().write(id);
+    loop {
+        if link.closing.get() {
+            let _ = tokio::time::timeout(GOODBYE, last_bytes(worker, id, stream)).await;
+            return;
+        }
+        if link.resumed.get() && !link.held.get() && reading.next == Next::Pause {
+            reading.go(worker, id, link);
+            continue;
+        }
+        let until = reading.until.unwrap_or_else(tokio::time::Instant::now);
+        tokio::select! {
+            () = link.wake.notified() => {}
+            () = tokio::time::sleep_until(until), if reading.until.is_some() => reading.go(worker, id, link),
+            ready = stream.writable(), if link.blocked.get() => {
+                if ready.is_err() {
+                    return;
+                }
+                link.blocked.set(false);
+                let mut worker = worker.borrow_mut();
+                worker.write(id);
+                worker.finish_batch();
+            }
+            ready = stream.readable(), if reading.reads() => {
+                if ready.is_err() {
+                    return;
+                }
+                let mut scratch = scratch.borrow_mut();
+                match stream.try_read(&mut scratch) {
+                    Ok(0) => return,
+                    Ok(read) => reading.took(worker, id, link, scratch.get(..read).unwrap_or_default()),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+}
+
+async fn last_bytes(worker: &Rc<RefCell<Worker>>, id: ConnId, stream: &TcpStream) {
+    loop {
+        {
+            let mut worker = worker.borrow_mut();
+            let Some(outbox) = worker.core.outbox(id) else { break };
+            match stream.try_write(outbox) {
+                Ok(written) => drop(outbox.drain(..written)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+            if outbox.is_empty() {
+                break;
+            }
+        }
+        if stream.writable().await.is_err() {
+            return;
+        }
+    }
+    // What the client still sends is read away, so that closing does not reset what it is sent.
+    let socket = socket2::SockRef::from(stream);
+    let _ = socket.shutdown(std::net::Shutdown::Write);
+    let mut sink = [0; 1024];
+    let _ = tokio::time::timeout(Duration::from_millis(500), async {
+        while stream.readable().await.is_ok() {
+            match stream.try_read(&mut sink) {
+                Ok(0) => break,
+                Err(error) if error.kind() != ErrorKind::WouldBlock => break,
+                _ => {}
+            }
+        }
+    })
+    .await;
+}
+
+async fn web_socket(
+    worker: &Rc<RefCell<Worker>>,
+    scratch: &Rc<RefCell<Vec<u8>>>,
+    id: ConnId,
+    link: &Rc<Link>,
+    pipe: WebSocketPipe,
+    buffered: Vec<u8>,
+) {
+    let (mut from, mut to) = tokio::io::split(pipe);
+    let mut reading = Reading { rest: buffered, until: None, next: Next::Pause };
+    let mut chunk = vec![0; 4096];
+    let mut outgoing: Vec<u8> = Vec::new();
+    let mut sent = 0;
+    loop {
+        if sent == outgoing.len() {
+            outgoing.clear();
+            sent = 0;
+            let mut worker = worker.borrow_mut();
+            if let Some(outbox) = worker.core.outbox(id) {
+                std::mem::swap(outbox, &mut outgoing);
+            }
+            if outgoing.len() >= READ_AGAIN {
+                worker.act(|core, view, fx| core.written(view, id, fx));
+                worker.finish_batch();
+            }
+        }
+        if link.closing.get() {
+            let left = outgoing.get(sent..).unwrap_or_default();
+            let _ = tokio::time::timeout(GOODBYE, to.write_all(left)).await;
+            return;
+        }
+        if link.resumed.get() && !link.held.get() && reading.next == Next::Pause {
+            reading.go(worker, id, link);
+            continue;
+        }
+        let until = reading.until.unwrap_or_else(tokio::time::Instant::now);
+        let left = outgoing.get(sent..).unwrap_or_default();
+        tokio::select! {
+            () = link.wake.notified() => {}
+            () = tokio::time::sleep_until(until), if reading.until.is_some() => reading.go(worker, id, link),
+            written = to.write(left), if !left.is_empty() => match written {
+                Ok(written) if written > 0 => sent += written,
+                _ => return,
+            },
+            read = from.read(&mut chunk), if reading.reads() => match read {
+                Ok(read) if read > 0 => {
+                    let _ = scratch;
+                    reading.took(worker, id, link, chunk.get(..read).unwrap_or_default());
+                }
+                _ => return,
+            },
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What the core asks for, done.
+
+use super::Worker;
+use crate::shared::Event;
+use isthmus_core::shard::Effect;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Worker {
+    pub(super) fn perform(&mut self) {
+        let mut effects = std::mem::take(&mut self.fx);
+        for effect in effects.drain(..) {
+            self.perform_one(effect);
+        }
+        // Nothing above makes new ones; the buffer is used again.
+        self.fx = effects;
+    }
+
+    fn perform_one(&mut self, effect: Effect) {
+        let shared = &self.shared;
+        let number = self.number;
+        let Some(kafka) = shared.kafka.get() else {
+            tracing::error!("an effect before Kafka's clients are there");
+            return;
+        };
+        match effect {
+            Effect::Uplink(token, uplink) => kafka.uplink(number, token, &uplink),
+            Effect::Write(token, write) => kafka.write(number, token, &write),
+            Effect::Transact(transact) => kafka.transact(number, transact),
+            Effect::Commit { id, positions, writes } => kafka.commit(number, id, &positions, &writes),
+            Effect::Live(shard, live) => {
+                shared.tell(usize::from(shard), Event::Live(number, Box::new(live)));
+            }
+            Effect::Route { slot, filter, kinds } => shared.routes.write().set(slot, &filter, kinds),
+            Effect::Retain(token, message) => {
+                let seq = shared.retained_seq.fetch_add(1, Ordering::Relaxed);
+                let kept = (!message.payload().is_empty()).then(|| Arc::clone(&message));
+                shared.retained.write().overlay(message.topic(), seq, kept);
+                kafka.retain(number, token, seq, &message);
+            }
+            Effect::Fetch(slot, offsets) => kafka.fetch(slot, offsets),
+            Effect::Close(id) => {
+                if let Some(link) = self.links.get(&id) {
+                    link.close();
+                }
+            }
+            Effect::Resume(id) => {
+                if let Some(link) = self.links.get(&id) {
+                    link.resume();
+                }
+            }
+            Effect::DownlinkDone { partition, offset, reached } => {
+                crate::bridge::done(shared, partition, offset, reached);
+            }
+            Effect::LiveAnswer(token, reached) => {
+                shared.tell(usize::from(number), Event::LiveAnswer(token, reached));
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What all threads of the process share: the clock, the routing table, the retained messages, and
+//! the ways to the shards.
+
+use crate::directory::Directory;
+use crate::handshake::Accepted;
+use crate::kafka::Kafka;
+use crate::telemetry::{Metrics, Readiness};
+use isthmus_core::retained::Retained;
+use isthmus_core::routes::Routes;
+use isthmus_core::shard::{Downlink, Live, Token};
+use isthmus_kafka::group::GroupHandle;
+use isthmus_kafka::record::Message;
+use isthmus_mqtt::ReasonCode;
+use parking_lot::RwLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{mpsc, oneshot};
+
+/// Epoch milliseconds that never go backwards within a process.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    started: Instant,
+    epoch_ms: u64,
+}
+
+impl Clock {
+    /// A clock that starts now.
+    #[must_use]
+    pub fn new() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { started: Instant::now(), epoch_ms: millis(since) }
+    }
+
+    /// Epoch milliseconds at the start of the process.
+    #[must_use]
+    pub fn start(&self) -> u64 {
+        self.epoch_ms
+    }
+
+    /// Epoch milliseconds now.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.epoch_ms + millis(self.started.elapsed())
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What reaches a shard from outside its connections.
+pub enum Event {
+    /// A client that may have its session.
+    Accepted(Box<Accepted>),
+    /// A record is stored, or refused for good.
+    Confirmed(Token, Result<(), ReasonCode>),
+    /// A commit of the shard is visible.
+    Committed(u64),
+    /// A commit was refused: the group is lost.
+    Fenced(u64),
+    /// A live message from another shard, with the shard to answer.
+    Live(u16, Box<Live>),
+    /// The answer to one of ours.
+    LiveAnswer(Token, usize),
+    /// Records of the shard's inboxes.
+    Inbox(Vec<Message>),
+    /// Bodies of a slot that were fetched.
+    Bodies(u16, Vec<(i64, Option<Arc<Message>>)>),
+    /// A slot is ours: its state and the committed offset of its inbox.
+    Restore {
+        /// The slot.
+        slot: u16,
+        /// The first inbox record that the state does not know.
+        position: i64,
+        /// The state's records.
+        records: Vec<(Vec<u8>, Vec<u8>)>,
+    },
+    /// Ours again without having been another's; answered with the inbox offset to read from, or
+    /// nothing where the slot is not in memory.
+    Resume(u16, oneshot::Sender<Option<i64>>),
+    /// The group is lost; the slot's clients stay.
+    Suspend(u16),
+    /// A record of `mq2mqtt`.
+    Downlink(Box<Downlink>),
+    /// Users, rights or parents changed.
+    Directory,
+    /// End all connections, settle, and answer.
+    Stop(oneshot::Sender<()>),
+}
+
+/// Shared by all threads.
+pub struct Shared {
+    /// The configuration.
+    pub config: isthmus_config::BrokerConfig,
+    /// The clock.
+    pub clock: Clock,
+    /// The routing table.
+    pub routes: RwLock<Routes>,
+    /// The retained messages.
+    pub retained: RwLock<Retained>,
+    /// Users, rights, parents.
+    pub directory: Arc<Directory>,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// What stands against readiness.
+    pub readiness: Readiness,
+    /// Ways to the shards.
+    pub shards: Vec<mpsc::UnboundedSender<Event>>,
+    /// The membership that assigns slots.
+    pub slots_group: OnceLock<GroupHandle>,
+    /// Whether each shard serves all its slots.
+    pub slots_open: Vec<AtomicBool>,
+    /// Set once, before the first connection.
+    pub kafka: OnceLock<Kafka>,
+    /// The bridge of `mq2mqtt`.
+    pub bridge: OnceLock<Arc<crate::bridge::Bridge>>,
+    /// Numbers our retained messages.
+    pub retained_seq: AtomicU64,
+    /// Numbers connections.
+    pub next_conn: AtomicU64,
+}
+
+impl Shared {
+    /// The shard that has a slot.
+    #[must_use]
+    pub fn shard_of(&self, slot: u16) -> usize {
+        usize::from(slot) % self.shards.len().max(1)
+    }
+
+    /// Hands an event to a shard; one that has ended takes none.
+    pub fn tell(&self, shard: usize, event: Event) {
+        if let Some(to) = self.shards.get(shard) {
+            let _ = to.send(event);
+        }
+    }
+
+    /// Hands an event to the shard of a slot.
+    pub fn tell_slot(&self, slot: u16, event: Event) {
+        self.tell(self.shard_of(slot), event);
+    }
+
+    /// A shard serves so many of its slots.
+    pub fn slots_open(&self, shard: u16, open: usize, ours: usize) {
+        let Some(flag) = self.slots_open.get(usize::from(shard)) else { return };
+        let before = flag.swap(open == ours, Ordering::Relaxed);
+        if before != (open == ours) {
+            self.tell_readiness();
+        }
+    }
+
+    fn tell_readiness(&self) {
+        let waiting = self.slots_open.iter().filter(|open| !open.load(Ordering::Relaxed)).count();
+        match waiting {
+            0 => self.readiness.set_ready("slots"),
+            n => self.readiness.set_not_ready("slots", format!("{n} shards wait for slots")),
+        }
+    }
+
+    /// Whether every slot is served.
+    #[must_use]
+    pub fn all_slots_open(&self) -> bool {
+        self.slots_open.iter().all(|open| open.load(Ordering::Relaxed))
+    }
+
+    /// Whether more waits for Kafka than the pod may hold.
+    #[must_use]
+    pub fn backlogged(&self) -> bool {
+        let bound = self.config.limits.max_kafka_backlog_bytes;
+        self.kafka.get().is_none_or(|kafka| kafka.backlog_bytes() > bound)
+    }
+}

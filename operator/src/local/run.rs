@@ -1,0 +1,496 @@
+//! The life of local mode: start Kafka, bring it to what the files say, keep the broker running,
+//! follow the files, stop everything in order.
+//!
+//! Invariant: wherever it ends, the broker is stopped before Kafka. A fault of the files after
+//! the start is said and changes nothing that runs.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use isthmus_kafka::admin::Admin;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinError};
+use tokio::time::{Instant, sleep};
+
+use super::applied::Applied;
+use super::desired::{Desired, desired};
+use super::folder::{Folder, FolderError};
+use super::kafka::{Installation, KafkaError};
+use super::load::{self, Problem};
+use super::out::Out;
+use super::process::{Supervised, stop_left_over};
+use super::reconcile::{Reconciler, Report};
+use super::service::Service;
+use super::watch::Watch;
+use super::{banner, broker, kafka, ports};
+use crate::instance::build::Placement;
+
+/// What the command line says.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Files and folders.
+    pub files: Vec<PathBuf>,
+    /// Which Kafka.
+    pub kafka: KafkaChoice,
+    /// The folder that is kept; absent: `data/<instance>`.
+    pub data: Option<PathBuf>,
+    /// The broker's executable; absent: beside this one.
+    pub broker: Option<PathBuf>,
+    /// Added to every port.
+    pub port_offset: u16,
+    /// The address that the broker's listeners bind.
+    pub bind: IpAddr,
+}
+
+/// Which Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KafkaChoice {
+    /// Started here.
+    Own,
+    /// This one.
+    At(String),
+    /// The one in the files.
+    AsWritten,
+}
+
+/// Why local mode could not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// The files have faults.
+    #[error("{}", lines(.0))]
+    Files(Vec<Problem>),
+    /// Ports are taken.
+    #[error("{}", lines(.0))]
+    Ports(Vec<String>),
+    /// The data folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// A file of the data folder.
+    #[error("{0}: {1}")]
+    Io(PathBuf, #[source] std::io::Error),
+    /// Kafka cannot be started.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// Kafka ends by itself.
+    #[error("Kafka does not start; the end of {0}:\n{1}")]
+    KafkaDies(PathBuf, String),
+    /// No broker, or it has no addresses.
+    #[error("{0}")]
+    Broker(String),
+    /// A bug.
+    #[error("a part of the operator ended unexpectedly: {0}")]
+    Task(#[from] JoinError),
+}
+
+fn lines<T: ToString>(items: &[T]) -> String {
+    items
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Drift is put right this often.
+const AGAIN: Duration = Duration::from_secs(60);
+/// What failed is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Runs until `shutdown`; a second `shutdown` while stopping ends at once.
+///
+/// # Errors
+/// [`LocalError`]; everything that was started is stopped again.
+pub async fn run<F, S>(options: Options, out: Out, mut shutdown: F) -> Result<(), LocalError>
+where
+    F: FnMut() -> S,
+    S: Future<Output = ()>,
+{
+    let mut local = Local {
+        out: out.clone(),
+        kafka: None,
+        service: None,
+    };
+    let result = tokio::select! {
+        result = local.run(options) => result,
+        () = shutdown() => {
+            out.line("stopping");
+            Ok(())
+        }
+    };
+    tokio::select! {
+        () = local.stop() => {}
+        () = shutdown() => out.line("stopped at once, not in order"),
+    }
+    result
+}
+
+struct Local {
+    out: Out,
+    kafka: Option<Supervised>,
+    service: Option<Service>,
+}
+
+impl Local {
+    async fn stop(&mut self) {
+        if let Some(service) = self.service.take() {
+            service.stop().await;
+            self.out.line("broker stopped");
+        }
+        if let Some(kafka) = self.kafka.take() {
+            kafka.stop().await;
+            self.out.line("Kafka stopped");
+        }
+    }
+
+    async fn run(&mut self, options: Options) -> Result<(), LocalError> {
+        // Without the data first: its folder is named after the instance.
+        let name = read(&options.files, &Applied::default())
+            .map_err(LocalError::Files)?
+            .instance
+            .name;
+        let data = options
+            .data
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("data").join(name));
+        let executable =
+            broker::executable(options.broker.as_deref()).map_err(LocalError::Broker)?;
+        let installation = match options.kafka {
+            KafkaChoice::Own => Some(Installation::find().await?),
+            KafkaChoice::At(_) | KafkaChoice::AsWritten => None,
+        };
+        let folder = Folder::open(&data)?;
+        let applied_file = folder.file("applied.json");
+        let applied = Applied::read(&applied_file)
+            .map_err(|error| LocalError::Io(applied_file.clone(), error))?;
+        let desired = read(&options.files, &applied).map_err(LocalError::Files)?;
+
+        self.stop_left_overs(&executable, installation.as_ref(), &folder)
+            .await;
+        self.check_ports(&options, &desired, installation.is_some())?;
+        let place = place(&options, &desired);
+        if let Some(installation) = &installation {
+            self.start_kafka(installation, &folder, options.port_offset)
+                .await?;
+        }
+        self.wait_for_kafka(&place.bootstrap_servers, &folder)
+            .await?;
+
+        let secrets = folder.file("secrets");
+        std::fs::create_dir_all(&secrets)
+            .map_err(|error| LocalError::Io(secrets.clone(), error))?;
+        let bootstrap = place.bootstrap_servers.clone();
+        let reconciler = Reconciler::new(
+            bootstrap,
+            address(&desired, &place),
+            applied,
+            applied_file,
+            secrets.clone(),
+        );
+        let service = Service::new(
+            broker::program(&executable, &folder),
+            folder.file("broker.json"),
+            self.out.clone(),
+        );
+        self.service = Some(service);
+        let follower = Follower {
+            files: Watch::new(&options.files),
+            secrets: Watch::new(&[secrets]),
+            options,
+            place,
+            folder,
+            out: self.out.clone(),
+            reconciler,
+            desired,
+            said: Vec::new(),
+        };
+        match &mut self.service {
+            Some(service) => follower.follow(service).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn stop_left_overs(
+        &self,
+        executable: &std::path::Path,
+        installation: Option<&Installation>,
+        folder: &Folder,
+    ) {
+        let broker = broker::program(executable, folder);
+        let kafka = installation.map(|installation| kafka::program(installation, folder));
+        for program in [Some(broker), kafka].into_iter().flatten() {
+            if stop_left_over(&program).await {
+                self.out.line(format!(
+                    "stopped the {} that an earlier run left behind",
+                    program.name
+                ));
+            }
+        }
+    }
+
+    fn check_ports(
+        &self,
+        options: &Options,
+        desired: &Desired,
+        own_kafka: bool,
+    ) -> Result<(), LocalError> {
+        let mut wanted = ports::of_broker(&desired.instance, options.bind);
+        if own_kafka {
+            let bind = [127, 0, 0, 1].into();
+            let kafka = |what, written| ports::Wanted {
+                what,
+                written,
+                bind,
+            };
+            wanted.push(kafka("Kafka", kafka::PORT));
+            wanted.push(kafka("Kafka's controller", kafka::CONTROLLER_PORT));
+        }
+        let faults = ports::check(&wanted, options.port_offset);
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(LocalError::Ports(faults))
+        }
+    }
+
+    async fn start_kafka(
+        &mut self,
+        installation: &Installation,
+        folder: &Folder,
+        offset: u16,
+    ) -> Result<(), LocalError> {
+        kafka::prepare(installation, folder, offset).await?;
+        let port = kafka::PORT.saturating_add(offset);
+        self.out.line(format!(
+            "starting Kafka on localhost:{port} (its data: {})",
+            folder.file("kafka").display()
+        ));
+        self.kafka = Some(Supervised::start(
+            kafka::program(installation, folder),
+            self.out.clone(),
+        ));
+        Ok(())
+    }
+
+    /// Until Kafka answers. One of our own that keeps ending is an error; another one is waited
+    /// for, for somebody may be starting it.
+    async fn wait_for_kafka(&self, bootstrap: &str, folder: &Folder) -> Result<(), LocalError> {
+        let started = Instant::now();
+        let mut said = String::new();
+        loop {
+            let server = bootstrap.to_owned();
+            let answer = tokio::task::spawn_blocking(move || {
+                Admin::new(&server)?
+                    .with_timeout(Duration::from_secs(2))
+                    .cluster()
+            });
+            let error = match answer.await? {
+                Ok(_) => {
+                    let seconds = started.elapsed().as_secs_f32();
+                    self.out.line(format!(
+                        "Kafka answers at {bootstrap} (after {seconds:.1} s)"
+                    ));
+                    return Ok(());
+                }
+                Err(error) => error.to_string(),
+            };
+            match &self.kafka {
+                Some(kafka) if kafka.state().borrow().deaths >= 3 => {
+                    let log = folder.file("kafka.log");
+                    let text = std::fs::read_to_string(&log).unwrap_or_default();
+                    let last: Vec<&str> = text.lines().rev().take(20).collect();
+                    let end = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+                    return Err(LocalError::KafkaDies(log, end));
+                }
+                Some(_) => {}
+                None if error != said => {
+                    self.out
+                        .line(format!("waiting for Kafka at {bootstrap}: {error}"));
+                    said = error;
+                }
+                None => {}
+            }
+            sleep(Duration::from_millis(300)).await;
+        }
+    }
+}
+
+/// Keeps the service as the files say.
+struct Follower {
+    options: Options,
+    place: Placement,
+    folder: Folder,
+    out: Out,
+    files: Watch,
+    secrets: Watch,
+    reconciler: Reconciler,
+    desired: Desired,
+    /// Problems of the last run, so that each is said once.
+    said: Vec<String>,
+}
+
+impl Follower {
+    async fn follow(mut self, service: &mut Service) -> Result<(), LocalError> {
+        let mut greeting: Option<AbortHandle> = None;
+        loop {
+            let (mut reconciler, desired) = (self.reconciler, self.desired);
+            let suspended = desired.instance.suspend;
+            let report;
+            (reconciler, report) = if suspended {
+                (reconciler, Report::default())
+            } else {
+                let desired = desired.clone();
+                tokio::task::spawn_blocking(move || {
+                    let report = reconciler.run(&desired);
+                    (reconciler, report)
+                })
+                .await?
+            };
+            (self.reconciler, self.desired) = (reconciler, desired);
+            let next = if report.problems.is_empty() {
+                AGAIN
+            } else {
+                RETRY
+            };
+            self.say(&report, suspended);
+            if report.ready && !suspended {
+                service
+                    .set(&self.desired.instance, &self.place)
+                    .await
+                    .map_err(LocalError::Broker)?;
+            }
+            if greeting.is_none() && service.wanted() {
+                greeting = Some(self.greet(service.ready()));
+            }
+            if self.changed(next).await {
+                self.reload(service).await;
+            }
+        }
+    }
+
+    fn say(&mut self, report: &Report, suspended: bool) {
+        report.lines.iter().for_each(|line| self.out.line(line));
+        let mut problems = report.problems.clone();
+        if suspended {
+            problems.push("the instance is suspended (spec.suspend: true): nothing is applied, what runs goes on".to_owned());
+        }
+        for problem in problems
+            .iter()
+            .filter(|problem| !self.said.contains(problem))
+        {
+            self.out.line(format!("problem: {problem}"));
+        }
+        if problems.is_empty() && !self.said.is_empty() {
+            self.out.line("all problems are solved");
+        }
+        self.said = problems;
+    }
+
+    /// Prints the addresses as soon as the broker is ready.
+    fn greet(&self, mut ready: watch::Receiver<bool>) -> AbortHandle {
+        let kafka = match self.options.kafka {
+            KafkaChoice::Own => format!("localhost:{}", self.place.port(kafka::PORT)),
+            KafkaChoice::At(_) | KafkaChoice::AsWritten => self.place.bootstrap_servers.clone(),
+        };
+        let text = banner::text(&self.desired, &self.place, &kafka, self.folder.path());
+        let out = self.out.clone();
+        let greeting = async move {
+            if ready.wait_for(|ready| *ready).await.is_ok() {
+                out.line(text);
+            }
+        };
+        tokio::spawn(greeting).abort_handle()
+    }
+
+    /// Whether files changed before it is time for the next run.
+    async fn changed(&mut self, next: Duration) -> bool {
+        tokio::select! {
+            () = self.files.changed() => true,
+            () = self.secrets.changed() => true,
+            () = sleep(next) => false,
+        }
+    }
+
+    /// Takes over what the files say now, unless they have faults.
+    async fn reload(&mut self, service: &Service) {
+        let new = match read(&self.options.files, self.reconciler.applied()) {
+            Ok(new) => new,
+            Err(problems) => {
+                self.out.line(format!(
+                    "{}\nthe files have faults, what runs is left as it is",
+                    lines(&problems)
+                ));
+                return;
+            }
+        };
+        let bound = if service.wanted() {
+            ports::of_broker(&self.desired.instance, self.options.bind)
+        } else {
+            Vec::new()
+        };
+        let ours = |port: &ports::Wanted| bound.iter().any(|b| b.written == port.written);
+        let mut wanted = ports::of_broker(&new.instance, self.options.bind);
+        wanted.retain(|port| !ours(port));
+        let faults = ports::check(&wanted, self.options.port_offset);
+        if !faults.is_empty() {
+            self.out
+                .line(format!("{}\nwhat runs is left as it is", lines(&faults)));
+            return;
+        }
+        if self.options.kafka == KafkaChoice::AsWritten
+            && new.instance.bootstrap_servers != self.place.bootstrap_servers
+        {
+            self.out
+                .line("spec.kafka.bootstrapServers changed: takes effect at the next start");
+        }
+        self.reconciler.set_address(address(&new, &self.place));
+        self.desired = new;
+    }
+}
+
+fn read(files: &[PathBuf], applied: &Applied) -> Result<Desired, Vec<Problem>> {
+    let (manifests, mut problems) = load::load(files);
+    match desired(&manifests, applied, files) {
+        Ok(desired) if problems.is_empty() => Ok(desired),
+        Ok(_) => Err(problems),
+        // What the broken documents would have answered is not asked for.
+        Err(_) if !problems.is_empty() => Err(problems),
+        Err(more) => {
+            problems.extend(more);
+            Err(problems)
+        }
+    }
+}
+
+fn place(options: &Options, desired: &Desired) -> Placement {
+    let own = || {
+        format!(
+            "127.0.0.1:{}",
+            kafka::PORT.saturating_add(options.port_offset)
+        )
+    };
+    let bootstrap_servers = match &options.kafka {
+        KafkaChoice::Own => own(),
+        KafkaChoice::At(servers) => servers.clone(),
+        KafkaChoice::AsWritten => desired.instance.bootstrap_servers.clone(),
+    };
+    Placement {
+        bind: options.bind,
+        port_offset: options.port_offset,
+        bootstrap_servers,
+        ordinal: 0,
+    }
+}
+
+/// `host:port` that generated Secrets name.
+fn address(desired: &Desired, place: &Placement) -> String {
+    let port = desired
+        .instance
+        .mqtt
+        .or(desired.instance.ws.as_ref().map(|(port, _)| *port));
+    format!(
+        "{}:{}",
+        banner::host(place.bind),
+        place.port(port.unwrap_or_default())
+    )
+}
