@@ -10,6 +10,7 @@ pub mod broker;
 pub mod desired;
 pub mod files;
 pub mod folder;
+pub mod follow;
 pub mod kafka;
 pub mod load;
 pub mod out;

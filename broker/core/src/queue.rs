@@ -1,8 +1,8 @@
 //! The durable queue of one persistent session: where its messages stand in the slot's inbox.
 //!
-//! A message is an offset with size, QoS and expiry, 16 bytes; its body is in Kafka. The sequence
-//! number of an entry never changes and its packet id follows from it, so that a queue rebuilt
-//! from the changelog and the inbox gives every message the id it had before (invariant 3).
+//! A message is an offset with size, QoS and expiry, 16 bytes; its body is in Kafka. Its packet id
+//! follows from the offset, so that a queue rebuilt from the changelog and the inbox gives every
+//! message the id it had before (invariant 3).
 
 use isthmus_mqtt::QoS;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -116,10 +116,12 @@ pub struct Queue {
     dirty: BTreeSet<u64>,
 }
 
-/// The packet id of a sequence number.
+/// The packet id of the message at an inbox offset. A replay that gives a session other messages
+/// than before the crash (rights have changed, a shared subscription chose another member) still
+/// never gives one message's id to another.
 #[must_use]
-pub fn packet_id(seq: u64) -> u16 {
-    u16::try_from(seq % DURABLE_IDS + 1).unwrap_or(1)
+pub fn packet_id(offset: i64) -> u16 {
+    u16::try_from(offset.cast_unsigned() % DURABLE_IDS + 1).unwrap_or(1)
 }
 
 fn gone() -> Entry {
@@ -200,7 +202,13 @@ impl Queue {
     /// The sequence number and state behind a packet id that a client names.
     #[must_use]
     pub fn find(&self, id: u16) -> Option<(u64, Entry)> {
-        self.window.iter().copied().find(|(seq, _)| packet_id(*seq) == id)
+        self.window.iter().copied().find(|(_, entry)| packet_id(entry.offset()) == id)
+    }
+
+    /// Whether the oldest unsent message must wait: its id is that of a message in the window.
+    #[must_use]
+    pub fn head_waits(&self) -> bool {
+        self.unsent.front().is_some_and(|entry| self.find(packet_id(entry.offset())).is_some())
     }
 
     /// Appends a message and returns how many of the oldest unsent ones had to go.
@@ -258,7 +266,7 @@ impl Queue {
     /// After a crash it is not known how much was sent: what may have been counts as sent, so
     /// that it is repeated with DUP and under its id.
     pub fn assume_sent(&mut self, window: usize) {
-        while self.window.len() < window && !self.unsent.is_empty() {
+        while self.window.len() < window && !self.unsent.is_empty() && !self.head_waits() {
             self.send_head();
         }
     }

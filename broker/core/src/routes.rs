@@ -5,6 +5,7 @@
 use crate::filter::FilterTree;
 use isthmus_mqtt::topic;
 use rustc_hash::FxHashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How the subscribers of one slot want a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -41,6 +42,8 @@ struct Group {
     name: Box<str>,
     filter: Box<str>,
     slots: SlotKinds,
+    /// Messages so far: whose turn it is.
+    turn: AtomicUsize,
 }
 
 /// The routing table.
@@ -60,6 +63,8 @@ pub struct SharedHit {
     pub filter: Box<str>,
     /// Where its members are.
     pub slots: SlotKinds,
+    /// Rises by one from message to message.
+    pub turn: usize,
 }
 
 /// What matches a Topic Name. Reused from message to message.
@@ -106,7 +111,12 @@ impl Routes {
         };
         let groups = self.shared.entry(inner, Vec::new);
         let at = groups.iter().position(|g| &*g.name == group).unwrap_or_else(|| {
-            groups.push(Group { name: group.into(), filter: inner.into(), slots: Vec::new() });
+            groups.push(Group {
+                name: group.into(),
+                filter: inner.into(),
+                slots: Vec::new(),
+                turn: AtomicUsize::new(0),
+            });
             groups.len() - 1
         });
         if let Some(found) = groups.get_mut(at) {
@@ -157,6 +167,12 @@ impl Routes {
         groups.filter(|g| &*g.name == group).flat_map(|g| g.slots.iter().copied()).collect()
     }
 
+    /// A shared subscription, for one more message.
+    #[must_use]
+    pub fn shared_hit(&self, group: &str, filter: &str) -> Option<SharedHit> {
+        self.shared.get(filter)?.iter().find(|g| &*g.name == group).map(Group::hit)
+    }
+
     /// Finds the slots with a subscription that meets a Topic Filter in a decided name.
     pub fn overlaps(&self, filter: &str, hits: &mut Hits) {
         use crate::filter::{Meet, meet};
@@ -180,6 +196,7 @@ impl Group {
             group: self.name.clone(),
             filter: self.filter.clone(),
             slots: self.slots.clone(),
+            turn: self.turn.fetch_add(1, Ordering::Relaxed),
         }
     }
 }

@@ -17,7 +17,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::reader::{AWAY, Found, Solo};
 pub use crate::record::Message;
-use crate::support::lock;
+use crate::support::{join, lock};
 
 /// Sleep of the thread when nothing wakes it.
 const IDLE: Duration = Duration::from_millis(500);
@@ -104,7 +104,12 @@ impl Fetcher {
             .name("kafka-fetcher".to_owned())
             .spawn(move || worker.run())
             .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { requests, stop, wake, thread: Some(thread) })
+        Ok(Self {
+            requests,
+            stop,
+            wake,
+            thread: Some(thread),
+        })
     }
 
     /// Asks for the records at `offsets`, ascending, until `max_bytes` are found (one at the least).
@@ -113,7 +118,14 @@ impl Fetcher {
         offsets.dedup();
         offsets.retain(|offset| *offset >= 0);
         let found = Vec::with_capacity(offsets.len().min(1024));
-        let request = Request { token, partition, offsets, max_bytes, found, bytes: 0 };
+        let request = Request {
+            token,
+            partition,
+            offsets,
+            max_bytes,
+            found,
+            bytes: 0,
+        };
         lock(&self.requests).push(request);
         let _ = self.wake.send(());
     }
@@ -124,7 +136,7 @@ impl Drop for Fetcher {
         self.stop.store(true, Ordering::Release);
         let _ = self.wake.send(());
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            join(thread);
         }
     }
 }
@@ -157,7 +169,10 @@ impl Worker {
     fn run(mut self) {
         while !self.stop.load(Ordering::Acquire) {
             for request in std::mem::take(&mut *lock(&self.requests)) {
-                self.waiting.entry(request.partition).or_default().push(request);
+                self.waiting
+                    .entry(request.partition)
+                    .or_default()
+                    .push(request);
             }
             self.start();
             while let Some(found) = self.solo.take() {
@@ -167,7 +182,10 @@ impl Worker {
                     Found::Failure(error) => self.solo.warn(&error),
                 }
             }
-            let more = self.waiting.keys().any(|partition| !self.passes.contains_key(partition));
+            let more = self
+                .waiting
+                .keys()
+                .any(|partition| !self.passes.contains_key(partition));
             if !more && lock(&self.requests).is_empty() {
                 self.solo.wait(IDLE);
             }
@@ -197,7 +215,10 @@ impl Worker {
             self.solo.warn(&error);
             for element in list.elements() {
                 if let Some(pass) = self.passes.remove(&element.partition()) {
-                    self.waiting.entry(element.partition()).or_default().extend(pass.requests);
+                    self.waiting
+                        .entry(element.partition())
+                        .or_default()
+                        .extend(pass.requests);
                 }
             }
             self.solo.wait(AWAY);
@@ -205,14 +226,18 @@ impl Worker {
     }
 
     fn read(&mut self, message: Message) {
-        let Some(pass) = self.passes.get_mut(&message.partition) else { return };
+        let Some(pass) = self.passes.get_mut(&message.partition) else {
+            return;
+        };
         if message.offset < pass.at {
             return; // from before a jump
         }
         let partition = message.partition;
         pass.at = message.offset + 1;
         let message = Arc::new(message);
-        pass.requests.iter_mut().for_each(|request| request.take(&message));
+        pass.requests
+            .iter_mut()
+            .for_each(|request| request.take(&message));
         match pass.next() {
             None => self.finish(partition),
             Some(next) if next - pass.at > JUMP => {
@@ -233,7 +258,9 @@ impl Worker {
     /// Nothing more is there now, so nothing that is wanted will be found.
     fn ended(&mut self, partition: i32) {
         if let Some(pass) = self.passes.get_mut(&partition) {
-            pass.requests.iter_mut().for_each(|request| request.pass(i64::MAX));
+            pass.requests
+                .iter_mut()
+                .for_each(|request| request.pass(i64::MAX));
             self.finish(partition);
         }
     }
@@ -257,7 +284,8 @@ impl Worker {
 }
 
 fn add(list: &mut TopicPartitionList, topic: &str, partition: i32, offset: i64) -> bool {
-    list.add_partition_offset(topic, partition, Offset::Offset(offset)).is_ok()
+    list.add_partition_offset(topic, partition, Offset::Offset(offset))
+        .is_ok()
 }
 
 #[cfg(test)]
@@ -266,7 +294,14 @@ mod tests {
 
     fn request(offsets: &[i64], max_bytes: u64) -> Request {
         let offsets = offsets.to_vec();
-        Request { token: 0, partition: 0, offsets, max_bytes, found: Vec::new(), bytes: 0 }
+        Request {
+            token: 0,
+            partition: 0,
+            offsets,
+            max_bytes,
+            found: Vec::new(),
+            bytes: 0,
+        }
     }
 
     fn message(offset: i64) -> Arc<Message> {
@@ -287,7 +322,11 @@ mod tests {
         for offset in [2, 3, 4, 6] {
             request.take(&message(offset));
         }
-        let found: Vec<_> = request.found.iter().map(|(o, m)| (*o, m.is_some())).collect();
+        let found: Vec<_> = request
+            .found
+            .iter()
+            .map(|(o, m)| (*o, m.is_some()))
+            .collect();
         assert_eq!(found, [(1, false), (3, true), (5, false)]);
         assert_eq!(request.next(), None);
     }

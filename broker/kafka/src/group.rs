@@ -12,6 +12,7 @@
 mod kicks;
 mod member;
 mod rebalance;
+mod shared;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,8 +27,9 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use self::member::Member;
 use self::rebalance::Rebalances;
+use self::shared::{Command, Shared};
 pub use crate::record::Message;
-use crate::support::{Voice, consumer_config, lock, read, write};
+use crate::support::{Voice, consumer_config, join, read};
 
 /// A partition of a topic.
 pub type TopicPartition = (Arc<str>, i32);
@@ -136,7 +138,9 @@ impl Group {
             .set("heartbeat.interval.ms", "1000")
             .set("fetch.wait.max.ms", "100");
         if let Some(instance) = &config.instance_id {
-            settings.set("group.instance.id", instance).set("client.id", instance);
+            settings
+                .set("group.instance.id", instance)
+                .set("client.id", instance);
         }
         for (name, value) in &config.extra {
             settings.set(name, value);
@@ -153,7 +157,9 @@ impl Group {
             pending: Mutex::new(Vec::new()),
             config,
         });
-        let rebalances = Rebalances { shared: Arc::clone(&shared) };
+        let rebalances = Rebalances {
+            shared: Arc::clone(&shared),
+        };
         let mut consumer: BaseConsumer<Rebalances> = settings.create_with_context(rebalances)?;
         let wake = commands.clone();
         consumer.set_nonempty_callback(move || {
@@ -171,7 +177,10 @@ impl Group {
             .name("kafka-group".to_owned())
             .spawn(move || member.run(&received))
             .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { handle, thread: Some(thread) })
+        Ok(Self {
+            handle,
+            thread: Some(thread),
+        })
     }
 
     /// For everyone who works on the group's partitions.
@@ -203,7 +212,7 @@ impl Group {
     fn end(&mut self) {
         self.handle.send(Command::Close);
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            join(thread);
         }
     }
 }
@@ -224,7 +233,9 @@ pub struct GroupHandle {
 
 impl std::fmt::Debug for GroupHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GroupHandle").field("group", &self.shared.config.group_id).finish()
+        f.debug_struct("GroupHandle")
+            .field("group", &self.shared.config.group_id)
+            .finish()
     }
 }
 
@@ -273,7 +284,10 @@ impl GroupHandle {
     /// Records of this weight are processed.
     pub fn processed(&self, bytes: u64) {
         let less = |before: u64| Some(before.saturating_sub(bytes));
-        let before = self.shared.outstanding.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        let before =
+            self.shared
+                .outstanding
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
         let low = before.is_ok_and(|before| before.saturating_sub(bytes) <= self.shared.bound / 2);
         if low && self.shared.choked.load(Ordering::Acquire) {
             self.send(Command::Ready);
@@ -319,7 +333,14 @@ impl GroupHandle {
         for (topic, partition, offset) in offsets {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
         }
-        consumer.commit(&list, if wait { CommitMode::Sync } else { CommitMode::Async })
+        consumer.commit(
+            &list,
+            if wait {
+                CommitMode::Sync
+            } else {
+                CommitMode::Async
+            },
+        )
     }
 
     fn send(&self, command: Command) {
@@ -353,60 +374,4 @@ pub(crate) fn committed<C: rdkafka::consumer::ConsumerContext>(
             })
         })
         .collect()
-}
-
-/// What the group's thread is asked to do.
-enum Command {
-    /// librdkafka has something, or something else is to be looked at.
-    Ready,
-    Resume(Arc<str>, i32, Option<i64>),
-    Pause(Arc<str>, i32),
-    Release(Vec<TopicPartition>),
-    Narrow,
-    Close,
-}
-
-/// What the group's thread, librdkafka's callbacks and the handles share.
-struct Shared {
-    config: GroupConfig,
-    owned: RwLock<HashSet<TopicPartition>>,
-    outstanding: AtomicU64,
-    bound: u64,
-    /// Reading is paused because too much is outstanding.
-    choked: AtomicBool,
-    ended: AtomicBool,
-    on_event: Box<dyn Fn(GroupEvent) + Send + Sync>,
-    voice: Voice,
-    /// What the rebalance callback leaves for the group's thread, which called it.
-    pending: Mutex<Vec<rebalance::Change>>,
-}
-
-impl Shared {
-    fn owns(&self, topic: &str, partition: i32) -> bool {
-        read(&self.owned).iter().any(|(of, number)| *number == partition && **of == *topic)
-    }
-
-    fn own(&self, partitions: &[TopicPartition]) {
-        write(&self.owned).extend(partitions.iter().cloned());
-    }
-
-    fn disown(&self, partitions: &[TopicPartition]) {
-        let mut owned = write(&self.owned);
-        partitions.iter().for_each(|partition| {
-            owned.remove(partition);
-        });
-    }
-
-    /// Whether partitions of this topic are what the group is for.
-    fn wants(&self, topic: &str) -> bool {
-        self.config.topics.iter().any(|wanted| wanted == topic)
-    }
-
-    fn say(&self, event: GroupEvent) {
-        (self.on_event)(event);
-    }
-
-    fn changes(&self) -> Vec<rebalance::Change> {
-        std::mem::take(&mut *lock(&self.pending))
-    }
 }

@@ -29,11 +29,11 @@ use rdkafka::producer::{
     BaseProducer, BaseRecord, DeliveryResult, NoCustomPartitioner, ProducerContext,
 };
 
-pub(crate) use self::hold::permanent;
 use self::hold::Item;
+pub(crate) use self::hold::permanent;
 use self::lane::{Answer, Lane};
 use crate::record::{self, Record};
-use crate::support::{Voice, lock, read, write};
+use crate::support::{Voice, join, lock, read, write};
 
 /// How long librdkafka's events are waited for at a time; a stop is noticed after that.
 const POLL: Duration = Duration::from_millis(250);
@@ -114,7 +114,9 @@ pub struct Producer {
 
 impl std::fmt::Debug for Producer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Producer").field("backlog_bytes", &self.backlog_bytes()).finish()
+        f.debug_struct("Producer")
+            .field("backlog_bytes", &self.backlog_bytes())
+            .finish()
     }
 }
 
@@ -136,6 +138,7 @@ impl Producer {
             held: Mutex::new(Vec::new()),
             bytes: AtomicU64::new(0),
             records: AtomicU64::new(0),
+            replacements: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             batch_bytes: u64::from(settings.batch_bytes),
             retry: settings.retry,
@@ -151,29 +154,37 @@ impl Producer {
         };
         let client = Arc::new(RwLock::new(Arc::new(builder.build()?)));
         let supervisor = supervisor::start(builder, Arc::clone(&client), woken)?;
-        Ok(Self { core, client, supervisor: Some(supervisor) })
+        Ok(Self {
+            core,
+            client,
+            supervisor: Some(supervisor),
+        })
     }
 
     /// Takes a record. Never blocks and never fails: whatever becomes of it comes by `done`.
     pub fn produce(&self, token: u64, record: &Record<'_>) {
-        self.core.bytes.fetch_add(record.weight(), Ordering::Relaxed);
+        self.core
+            .bytes
+            .fetch_add(record.weight(), Ordering::Relaxed);
         self.core.records.fetch_add(1, Ordering::Relaxed);
         let lane = self.core.lane(record.topic);
-        if !lane.enter(&self.core, token, record) {
+        let Some(number) = lane.enter(&self.core, token, record) else {
             return;
-        }
+        };
         let headers = record::headers(record.headers.iter().copied());
-        let sent = read(&self.client).producer.send(BaseRecord::<[u8], [u8], usize> {
-            topic: record.topic,
-            partition: record.partition,
-            payload: record.value,
-            key: record.key,
-            timestamp: record.timestamp,
-            headers,
-            delivery_opaque: opaque(token),
-        });
+        let sent = read(&self.client)
+            .producer
+            .send(BaseRecord::<[u8], [u8], usize> {
+                topic: record.topic,
+                partition: record.partition,
+                payload: record.value,
+                key: record.key,
+                timestamp: record.timestamp,
+                headers,
+                delivery_opaque: opaque(number),
+            });
         if let Err((error, _)) = sent {
-            lane.bounce(&self.core, Item::of(token, record), &error);
+            lane.bounce(&self.core, number, Item::of(token, record), &error);
         }
     }
 
@@ -196,6 +207,12 @@ impl Producer {
         lanes.iter().filter_map(|lane| lane.held()).collect()
     }
 
+    /// How often librdkafka's client broke and was replaced.
+    #[must_use]
+    pub fn replacements(&self) -> u64 {
+        self.core.replacements.load(Ordering::Relaxed)
+    }
+
     /// Waits until everything is confirmed or `deadline` has passed, then ends. Gives the number of
     /// records that were not confirmed: of those, `done` is not told.
     #[must_use = "records may have been given up"]
@@ -212,7 +229,7 @@ impl Producer {
         self.core.stop.store(true, Ordering::Release);
         let _ = self.core.wake.send(());
         if let Some(supervisor) = self.supervisor.take() {
-            let _ = supervisor.join();
+            join(supervisor);
         }
     }
 }
@@ -230,6 +247,7 @@ struct Core {
     held: Mutex<Vec<Arc<Lane>>>,
     bytes: AtomicU64,
     records: AtomicU64,
+    replacements: AtomicU64,
     stop: AtomicBool,
     batch_bytes: u64,
     retry: Duration,
@@ -244,7 +262,11 @@ impl Core {
             return Arc::clone(lane);
         }
         let mut lanes = write(&self.lanes);
-        Arc::clone(lanes.entry(topic.into()).or_insert_with(|| Arc::new(Lane::new(topic))))
+        Arc::clone(
+            lanes
+                .entry(topic.into())
+                .or_insert_with(|| Arc::new(Lane::new(topic))),
+        )
     }
 
     /// The end of a record: off the backlog, then told.
@@ -295,7 +317,10 @@ impl Builder {
             .set("message.timeout.ms", "0")
             .set("linger.ms", self.settings.linger_ms.to_string())
             .set("batch.size", self.settings.batch_bytes.to_string())
-            .set("message.max.bytes", self.settings.max_record_bytes.to_string())
+            .set(
+                "message.max.bytes",
+                self.settings.max_record_bytes.to_string(),
+            )
             .set("queue.buffering.max.messages", "0")
             .set("queue.buffering.max.kbytes", "4194304")
             .set("retry.backoff.ms", "20")
@@ -304,7 +329,9 @@ impl Builder {
         for (name, value) in &self.settings.extra {
             config.set(name, value);
         }
-        let reports = Reports { core: Arc::clone(&self.core) };
+        let reports = Reports {
+            core: Arc::clone(&self.core),
+        };
         let producer: Arc<BaseProducer<Reports>> = Arc::new(config.create_with_context(reports)?);
         let stop = Arc::new(AtomicBool::new(false));
         let poller = {
@@ -318,7 +345,11 @@ impl Builder {
                 })
                 .map_err(|error| KafkaError::ClientCreation(error.to_string()))?
         };
-        Ok(Handle { producer, stop, poller: Mutex::new(Some(poller)) })
+        Ok(Handle {
+            producer,
+            stop,
+            poller: Mutex::new(Some(poller)),
+        })
     }
 }
 
@@ -346,15 +377,23 @@ impl ProducerContext<NoCustomPartitioner> for Reports {
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
         use rdkafka::Message as _;
         let answer = match result {
-            Ok(message) => Answer { message, error: None },
-            Err((error, message)) => Answer { message, error: Some(error) },
+            Ok(message) => Answer {
+                message,
+                error: None,
+            },
+            Err((error, message)) => Answer {
+                message,
+                error: Some(error),
+            },
         };
-        self.core.lane(answer.message.topic()).report(&self.core, &answer, opaque);
+        self.core
+            .lane(answer.message.topic())
+            .report(&self.core, &answer, opaque);
     }
 }
 
-/// A token as librdkafka carries it: without allocation.
-fn opaque(token: u64) -> usize {
-    const { assert!(usize::BITS == 64, "tokens are carried in a pointer") };
-    token as usize
+/// A number as librdkafka carries it: without allocation.
+fn opaque(number: u64) -> usize {
+    const { assert!(usize::BITS == 64, "numbers are carried in a pointer") };
+    number as usize
 }

@@ -19,6 +19,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 pub(crate) use self::solo::{AWAY, Ends, Found, Solo};
 pub use crate::record::Message;
+use crate::support::join;
 
 /// How long one question about a topic may take.
 const ASK: Duration = Duration::from_secs(2);
@@ -80,8 +81,12 @@ impl Reader {
         config: ReaderConfig,
         on: impl Fn(ReaderEvent) + Send + Sync + 'static,
     ) -> Result<Self, KafkaError> {
-        let (solo, wake) =
-            Solo::new(&config.bootstrap, &config.name, FOLLOW_WAIT_MS, &config.extra)?;
+        let (solo, wake) = Solo::new(
+            &config.bootstrap,
+            &config.name,
+            FOLLOW_WAIT_MS,
+            &config.extra,
+        )?;
         let ends = Ends::new(&config.bootstrap, &config.name, &config.extra)?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -89,7 +94,11 @@ impl Reader {
             .name("kafka-reader".to_owned())
             .spawn(move || follow(&config, solo, ends, &stopped, &on))
             .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { stop, wake, thread: Some(thread) })
+        Ok(Self {
+            stop,
+            wake,
+            thread: Some(thread),
+        })
     }
 }
 
@@ -98,7 +107,7 @@ impl Drop for Reader {
         self.stop.store(true, Ordering::Release);
         let _ = self.wake.send(());
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            join(thread);
         }
     }
 }
@@ -124,14 +133,18 @@ fn follow(
     let partitions = partitions.unwrap_or_default();
     while going() {
         let patience = Instant::now() + Duration::from_secs(5);
-        match ends.settle(&config.topic, &partitions, || going() && Instant::now() < patience) {
+        match ends.settle(&config.topic, &partitions, || {
+            going() && Instant::now() < patience
+        }) {
             Ok(_) => break,
             Err(reason) => tracing::warn!(topic = %config.topic, %reason, "not warmed yet"),
         }
     }
     drop(ends);
     let mut left: BTreeSet<i32> = partitions.iter().copied().collect();
-    let from = partitions.iter().map(|partition| (*partition, Offset::Beginning));
+    let from = partitions
+        .iter()
+        .map(|partition| (*partition, Offset::Beginning));
     while going() && solo.assign(&config.topic, from.clone()).is_err() {
         solo.wait(AWAY);
     }
@@ -168,7 +181,11 @@ fn partitions_of(solo: &Solo, topic: &str) -> Result<Vec<i32>, KafkaError> {
     if found.partitions().is_empty() {
         return Err(KafkaError::Canceled);
     }
-    Ok(found.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect())
+    Ok(found
+        .partitions()
+        .iter()
+        .map(rdkafka::metadata::MetadataPartition::id)
+        .collect())
 }
 
 /// Reads partitions to their end, again and again with the same connections.
@@ -194,7 +211,10 @@ impl Restorer {
         extra: &[(String, String)],
     ) -> Result<Self, KafkaError> {
         let (solo, _) = Solo::new(bootstrap, name, END_WAIT_MS, extra)?;
-        Ok(Self { solo, ends: Ends::new(bootstrap, name, extra)? })
+        Ok(Self {
+            solo,
+            ends: Ends::new(bootstrap, name, extra)?,
+        })
     }
 
     /// Everything that is in these partitions now, in order per partition, after the transactions
@@ -210,9 +230,15 @@ impl Restorer {
         mut each: impl FnMut(Message),
     ) -> Result<(), ReadError> {
         let ends = self.settle(topic, partitions, deadline)?;
-        let mut left: BTreeSet<i32> =
-            ends.iter().filter(|(_, end)| **end > 0).map(|(partition, _)| *partition).collect();
-        let from: Vec<_> = left.iter().map(|partition| (*partition, Offset::Beginning)).collect();
+        let mut left: BTreeSet<i32> = ends
+            .iter()
+            .filter(|(_, end)| **end > 0)
+            .map(|(partition, _)| *partition)
+            .collect();
+        let from: Vec<_> = left
+            .iter()
+            .map(|partition| (*partition, Offset::Beginning))
+            .collect();
         self.solo.assign(topic, from)?;
         let read = self.drain(deadline, |found| {
             match found {
@@ -246,7 +272,8 @@ impl Restorer {
         deadline: Instant,
     ) -> Result<bool, ReadError> {
         self.settle(topic, &[partition], deadline)?;
-        self.solo.assign(topic, [(partition, Offset::Offset(offset))])?;
+        self.solo
+            .assign(topic, [(partition, Offset::Offset(offset))])?;
         let mut committed = None;
         let read = self.drain(deadline, |found| {
             match found {

@@ -33,7 +33,9 @@ impl Record<'_> {
         weight(
             self.key.map_or(0, <[u8]>::len),
             self.value.map_or(0, <[u8]>::len),
-            self.headers.iter().map(|(_, value)| value.map_or(0, <[u8]>::len)),
+            self.headers
+                .iter()
+                .map(|(_, value)| value.map_or(0, <[u8]>::len)),
         )
     }
 }
@@ -62,7 +64,9 @@ impl OwnedRecord {
         weight(
             self.key.as_ref().map_or(0, Vec::len),
             self.value.as_ref().map_or(0, Vec::len),
-            self.headers.iter().map(|(_, value)| value.as_ref().map_or(0, Vec::len)),
+            self.headers
+                .iter()
+                .map(|(_, value)| value.as_ref().map_or(0, Vec::len)),
         )
     }
 }
@@ -93,7 +97,9 @@ impl Message {
         weight(
             self.key.as_ref().map_or(0, Vec::len),
             self.value.as_ref().map_or(0, Vec::len),
-            self.headers.iter().map(|(_, value)| value.as_ref().map_or(0, Vec::len)),
+            self.headers
+                .iter()
+                .map(|(_, value)| value.as_ref().map_or(0, Vec::len)),
         )
     }
 }
@@ -108,7 +114,10 @@ impl Copier {
     pub(crate) fn copy(&mut self, message: &BorrowedMessage<'_>) -> Message {
         let mut headers = Vec::new();
         isthmus_kafka_ffi::for_each_header(message, |name, value| {
-            headers.push((String::from_utf8_lossy(name).into_owned(), value.map(<[u8]>::to_vec)));
+            headers.push((
+                String::from_utf8_lossy(name).into_owned(),
+                value.map(<[u8]>::to_vec),
+            ));
         });
         Message {
             topic: self.topic(message.topic()),

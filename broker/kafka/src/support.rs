@@ -1,6 +1,7 @@
 //! What the plumbing shares: locks that survive a panic elsewhere, and quiet logging.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -11,6 +12,9 @@ use rdkafka::{ClientConfig, ClientContext};
 const REPEAT: Duration = Duration::from_secs(30);
 /// Different complaints remembered at most.
 const COMPLAINTS: usize = 64;
+
+/// How long a thread may take to end.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Locks, whatever happened to another holder.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -27,6 +31,18 @@ pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Waits for a thread that was told to end; one that is in a long call to Kafka is left to itself.
+pub(crate) fn join(thread: JoinHandle<()>) {
+    let until = Instant::now() + FAREWELL;
+    while !thread.is_finished() {
+        if Instant::now() >= until {
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    let _ = thread.join();
+}
+
 /// A librdkafka client's voice: every complaint once, then at most every 30 s.
 #[derive(Debug)]
 pub(crate) struct Voice {
@@ -36,7 +52,10 @@ pub(crate) struct Voice {
 
 impl Voice {
     pub(crate) fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), said: Mutex::new(Vec::new()) }
+        Self {
+            name: name.into(),
+            said: Mutex::new(Vec::new()),
+        }
     }
 
     /// Logs `text` as a warning unless `about` was complained of lately.
@@ -65,6 +84,10 @@ impl ClientContext for Voice {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        // What a reader asks to be told, not a complaint.
+        if code(&error) == RDKafkaErrorCode::PartitionEOF {
+            return;
+        }
         self.warn(&error.to_string(), &format!("{error}: {reason}"));
     }
 }
@@ -73,7 +96,9 @@ impl ClientContext for Voice {
 pub(crate) fn code(error: &KafkaError) -> RDKafkaErrorCode {
     match error {
         KafkaError::Transaction(error) => error.code(),
-        other => other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
+        other => other
+            .rdkafka_error_code()
+            .unwrap_or(RDKafkaErrorCode::Unknown),
     }
 }
 

@@ -25,7 +25,7 @@ use rdkafka::error::KafkaError;
 use self::worker::Worker;
 use crate::group::GroupHandle;
 pub use crate::record::OwnedRecord;
-use crate::support::Voice;
+use crate::support::{Voice, join};
 
 /// How often a wait looks.
 const LOOK: Duration = Duration::from_millis(5);
@@ -154,12 +154,19 @@ impl Transactor {
             .name("kafka-transactor".to_owned())
             .spawn(move || worker.run(&received))
             .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { shared, changes: Some(changes), thread: Some(thread) })
+        Ok(Self {
+            shared,
+            changes: Some(changes),
+            thread: Some(thread),
+        })
     }
 
-    /// Takes a change. Never blocks and never fails: whatever becomes of it comes by `done`.
+    /// Takes a change. Never blocks and never fails: whatever becomes of it comes by `done`. A
+    /// change about a partition that is not ours, or not yet, comes back as [`Done::Fenced`].
     pub fn submit(&self, change: Change) {
-        self.shared.bytes.fetch_add(change.weight(), Ordering::Relaxed);
+        self.shared
+            .bytes
+            .fetch_add(change.weight(), Ordering::Relaxed);
         self.shared.changes.fetch_add(1, Ordering::Relaxed);
         if let Some(changes) = &self.changes {
             let _ = changes.send(change);
@@ -215,7 +222,7 @@ impl Transactor {
         self.shared.give_up.store(true, Ordering::Release);
         self.changes = None;
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            join(thread);
         }
     }
 }

@@ -101,6 +101,7 @@ mod tests {
     use crate::instance::{MqttInstance, validate};
     use serde_json::json;
 
+    #[allow(clippy::needless_pass_by_value, reason = "called with json!")]
     fn instance(spec: serde_json::Value) -> ValidInstance {
         let resource: MqttInstance = serde_json::from_value(json!({
             "apiVersion": "mqtt.isthmus.dev/v1alpha1", "kind": "MqttInstance",

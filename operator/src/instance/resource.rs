@@ -2,6 +2,11 @@
 //!
 //! A field stands here only when the feature behind it exists; every default is in the schema.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "each printer column has a type_ of its own"
+)]
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

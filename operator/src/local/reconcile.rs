@@ -119,7 +119,8 @@ impl Reconciler {
                 .note(&format!("Kafka topic {}", spec.name), answer, report)
                 .is_some();
         }
-        if report.lines.len() == before + own.len() {
+        let made = |line: &String| line.contains(" created (");
+        if report.lines.len() == before + own.len() && report.lines.iter().skip(before).all(made) {
             report.lines.truncate(before);
             report
                 .lines

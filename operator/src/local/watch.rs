@@ -114,7 +114,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.yaml");
         std::fs::write(&file, "a").unwrap();
-        let mut watch = Watch::new(&[file.clone()]);
+        let mut watch = Watch::new(std::slice::from_ref(&file));
         std::fs::write(&file, "b").unwrap();
         timeout(SOON, watch.changed()).await.unwrap();
         std::fs::write(folder.path().join("new"), "c").unwrap();
@@ -132,7 +132,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.yaml");
         std::fs::write(&file, "a").unwrap();
-        let mut watch = Watch::new(&[file.clone()]);
+        let mut watch = Watch::new(std::slice::from_ref(&file));
         std::fs::write(&file, "a").unwrap();
         assert!(
             timeout(Duration::from_millis(600), watch.changed())

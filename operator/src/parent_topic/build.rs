@@ -65,6 +65,7 @@ mod tests {
     use crate::parent_topic::ParentTopic;
     use serde_json::json;
 
+    #[allow(clippy::needless_pass_by_value, reason = "called with json!")]
     fn parent(fields: serde_json::Value) -> ValidParent {
         let mut spec = json!({"instanceRef": {"name": "plant"}});
         spec.as_object_mut()

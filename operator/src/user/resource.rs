@@ -1,5 +1,10 @@
 //! The `MqttUser` resource as users write it.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "each printer column has a type_ of its own"
+)]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;

@@ -69,10 +69,12 @@ impl Shard {
     ) {
         let Some(key) = self.conns.get(&id).map(|conn| conn.session) else { return };
         let Some(session) = self.sessions.get_mut(key) else { return };
+        let mut counted = true;
         if u64::from(packet_id) <= DURABLE_IDS {
             let found = session.queue.find(packet_id);
             let Some((seq, _)) = found.filter(|(_, e)| fits(e.qos(), e.state() == State::Released)) else { return };
             session.queue.finish(seq);
+            counted = !session.resend.contains(&seq);
             session.resend.retain(|s| *s != seq);
             let slot_no = session.slot;
             if let Some(slot) = self.slots.get_mut(&slot_no) {
@@ -87,10 +89,12 @@ impl Shard {
             };
             let Some(at) = session.live.iter().position(named) else { return };
             if let Some(entry) = session.live.remove(at) {
+                counted = !entry.resend;
                 session.live_bytes = session.live_bytes.saturating_sub(entry.message.size() as u64);
             }
         }
-        if let Some(conn) = self.conns.get_mut(&id) {
+        // What this connection has not been sent again does not count against its window.
+        if let Some(conn) = self.conns.get_mut(&id).filter(|_| counted) {
             conn.inflight = conn.inflight.saturating_sub(1);
         }
         self.pump(view, key, fx);
@@ -137,13 +141,22 @@ impl Shard {
         let packet_id = ack.packet_id;
         let Some(key) = self.conns.get(&id).map(|conn| conn.session) else { return };
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let known = session.received.get(&packet_id) == Some(&Received::Stored);
-        if !known {
-            let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
-            return self.acknowledge(id, AckType::PubComp, packet_id, reason);
+        match session.received.get(&packet_id).copied() {
+            Some(Received::Stored) => {}
+            // Said again on a new connection: that one is told.
+            Some(Received::Releasing(token)) => {
+                if let Some(pending) = self.pending.get_mut(&token) {
+                    pending.conn = Some(id);
+                }
+                return;
+            }
+            Some(Received::Storing(_)) | None => {
+                let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
+                return self.acknowledge(id, AckType::PubComp, packet_id, reason);
+            }
         }
-        session.received.remove(&packet_id);
         if !session.durable {
+            session.received.remove(&packet_id);
             return self.acknowledge(id, AckType::PubComp, packet_id, ReasonCode::SUCCESS);
         }
         let (slot, of) = (session.slot, (key, session.incarnation));
@@ -155,6 +168,9 @@ impl Shard {
             headers: Vec::new(),
         };
         let token = self.token();
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.received.insert(packet_id, Received::Releasing(token));
+        }
         self.pending.insert(token, Pending {
             waits: 1,
             kind: Kind::Release { packet_id },

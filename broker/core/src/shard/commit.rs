@@ -27,6 +27,8 @@ pub(super) enum Waiter {
 struct Running {
     id: u64,
     writes: Arc<Vec<Write>>,
+    /// How many of the writes are of which slot, in order.
+    parts: Vec<(u16, usize)>,
     waiters: Vec<(u16, Waiter)>,
 }
 
@@ -47,6 +49,18 @@ impl Commits {
     pub(super) fn note(&mut self, slot: u16) {
         self.noted.insert(slot);
     }
+
+    /// Something of the slot is to be committed at once.
+    pub(super) fn note_urgent(&mut self, slot: u16) {
+        self.noted.insert(slot);
+        self.urgent = true;
+    }
+
+    /// Nobody is told of a slot that is gone.
+    pub(super) fn forget(&mut self, slot: u16) {
+        self.noted.remove(&slot);
+        self.waiting.retain(|(of, _)| *of != slot);
+    }
 }
 
 impl Shard {
@@ -66,6 +80,7 @@ impl Shard {
         self.commits.urgent = false;
         let (mut positions, mut writes) = (Vec::new(), Vec::new());
         let mut included = BTreeSet::new();
+        let mut parts = Vec::new();
         for slot_no in std::mem::take(&mut self.commits.noted) {
             let Some(slot) = self.slots.get_mut(&slot_no) else { continue };
             if slot.phase != Phase::Open {
@@ -73,6 +88,7 @@ impl Shard {
                 continue;
             }
             included.insert(slot_no);
+            let before = writes.len();
             writes.append(&mut slot.writes);
             let position = slot.safe_position();
             let dirty = std::mem::take(&mut slot.dirty);
@@ -83,6 +99,7 @@ impl Shard {
             if let Some(slot) = self.slots.get_mut(&slot_no) {
                 slot.reported = position;
             }
+            parts.push((slot_no, writes.len() - before));
             positions.push(Position { slot: slot_no, next_offset: position });
         }
         let waiting = std::mem::take(&mut self.commits.waiting);
@@ -94,7 +111,7 @@ impl Shard {
         self.commits.last_id += 1;
         let id = self.commits.last_id;
         let writes = Arc::new(writes);
-        self.commits.running = Some(Running { id, writes: writes.clone(), waiters });
+        self.commits.running = Some(Running { id, writes: writes.clone(), parts, waiters });
         let _ = view;
         fx.push(Effect::Commit { id, positions, writes });
     }
@@ -125,13 +142,9 @@ impl Shard {
     /// Nothing of a commit is visible, and the group is lost: it goes with the first one after.
     pub fn fenced(&mut self, id: u64) {
         let Some(running) = self.commits.running.take_if(|running| running.id == id) else { return };
-        let mut back: std::collections::BTreeMap<u16, Vec<Write>> = std::collections::BTreeMap::new();
-        for write in running.writes.iter() {
-            let by_key = || std::str::from_utf8(write.key.as_deref().unwrap_or_default()).map(|c| self.slot_of(c));
-            let slot = write.slot.or_else(|| by_key().ok()).unwrap_or_default();
-            back.entry(slot).or_default().push(write.clone());
-        }
-        for (slot_no, mut writes) in back {
+        let mut rest = running.writes.iter().cloned();
+        for (slot_no, number) in running.parts {
+            let mut writes: Vec<Write> = rest.by_ref().take(number).collect();
             if let Some(slot) = self.slots.get_mut(&slot_no) {
                 writes.append(&mut slot.writes);
                 slot.writes = writes;

@@ -2,12 +2,14 @@
 //! in the order of each connection, and a publisher's records keep their order over the two
 //! producers (invariants 1 and 2).
 
-use super::effect::{ConnId, Effect, Token, Transact};
+use super::effect::{ConnId, Effect, Token, Topic, Transact, Write};
 use super::session::{Lane, Received, Way};
 use super::{Shard, View};
 use crate::shard::connection::Ended;
+use crate::record::StateKey;
 use isthmus_mqtt::encode::ack;
 use isthmus_mqtt::{AckType, QoS, ReasonCode, Version};
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// What is owed when all is confirmed.
@@ -21,8 +23,8 @@ pub(super) enum Kind {
     Will(Arc<str>, u64),
     /// The commit of a downlink record's offset; whether anyone got it.
     Downlink { partition: i32, offset: i64, reached: bool },
-    /// An inbox record was sent on to another slot.
-    Forward { slot: u16, offset: i64 },
+    /// A QoS 2 publish whose session has ended meanwhile: its id must not stay in the changelog.
+    Void(Arc<str>, u16),
     /// Nothing: only the publisher's order counts.
     Nothing,
 }
@@ -98,6 +100,11 @@ impl Shard {
             }
             Kind::Release { packet_id } => {
                 self.pending.remove(&token);
+                if let Some(session) = ours.and_then(|(key, _)| self.sessions.get_mut(key))
+                    && session.received.get(&packet_id) == Some(&Received::Releasing(token))
+                {
+                    session.received.remove(&packet_id);
+                }
                 if let Some(id) = conn {
                     self.acknowledge(id, AckType::PubComp, packet_id, ReasonCode::SUCCESS);
                 }
@@ -110,12 +117,9 @@ impl Shard {
                 self.pending.remove(&token);
                 fx.push(Effect::DownlinkDone { partition, offset, reached });
             }
-            Kind::Forward { slot, offset } => {
+            Kind::Void(client, packet_id) => {
                 self.pending.remove(&token);
-                if let Some(slot) = self.slots.get_mut(&slot) {
-                    slot.forwarding.remove(&offset);
-                }
-                self.commits.note(slot);
+                self.forget_qos2(&client, packet_id, fx);
             }
             Kind::Nothing => drop(self.pending.remove(&token)),
         }
@@ -215,17 +219,56 @@ impl Shard {
         }
     }
 
+    /// Takes the id of a QoS 2 publish out of the changelog, by the producer that put it there,
+    /// unless the client's next session uses it already.
+    fn forget_qos2(&mut self, client: &Arc<str>, packet_id: u16, fx: &mut Vec<Effect>) {
+        let current = self.by_client.get(client).and_then(|key| self.sessions.get(*key));
+        if current.is_some_and(|s| s.durable && s.received.contains_key(&packet_id)) {
+            return;
+        }
+        let slot = self.slot_of(client);
+        if !self.slots.contains_key(&slot) {
+            return;
+        }
+        let gone = Write {
+            topic: Topic::State,
+            slot: Some(slot),
+            key: Some(StateKey::Qos2(packet_id, client).encode()),
+            value: None,
+            headers: Vec::new(),
+        };
+        let token = self.token();
+        self.wait(token, Kind::Nothing, 1, None);
+        fx.push(Effect::Transact(Transact { token, slot, uplinks: Vec::new(), writes: vec![gone] }));
+    }
+
+    /// A session ends: what it has under way leaves no trace when it is done.
+    pub(super) fn void_qos2(&mut self, client: &Arc<str>, received: &FxHashMap<u16, Received>) {
+        for (packet_id, received) in received {
+            if let Received::Storing(token) = received
+                && let Some(pending) = self.pending.get_mut(token)
+            {
+                pending.kind = Kind::Void(client.clone(), *packet_id);
+            }
+        }
+    }
+
     fn abandon(&mut self, effect: &Effect) {
         let token = match effect {
             Effect::Uplink(token, _) | Effect::Transact(Transact { token, .. }) => *token,
             _ => return,
         };
-        if let Some(pending) = self.pending.remove(&token)
-            && let (Kind::Publish { packet_id, .. }, Some((key, _))) = (pending.kind, pending.session)
-            && let Some(session) = self.sessions.get_mut(key)
-            && session.received.get(&packet_id) == Some(&Received::Storing(token))
-        {
-            session.received.remove(&packet_id);
+        let Some(pending) = self.pending.remove(&token) else { return };
+        match (pending.kind, pending.session) {
+            (Kind::Publish { packet_id, .. }, Some((key, _))) => {
+                if let Some(session) = self.sessions.get_mut(key)
+                    && session.received.get(&packet_id) == Some(&Received::Storing(token))
+                {
+                    session.received.remove(&packet_id);
+                }
+            }
+            (Kind::Will(client, id), _) => self.will_done(&client, id),
+            _ => {}
         }
     }
 }

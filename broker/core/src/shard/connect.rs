@@ -119,6 +119,7 @@ impl Shard {
         if !self.conns.contains_key(&connecting.conn) {
             return;
         }
+        self.end_expired_sessions(view, fx);
         let client = connecting.client_id.clone();
         let before = self.by_client.get(&client).and_then(|key| self.sessions.get(*key));
         if let Some(old) = before.and_then(|session| session.conn) {
@@ -141,6 +142,7 @@ impl Shard {
         }
         let expiry = self.expiry_of(&connecting);
         let acl = view.directory.acl(connecting.username.as_deref(), &client);
+        self.forget_expiry(key);
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.expiry = expiry;
         session.disconnected_at = None;
@@ -155,9 +157,8 @@ impl Shard {
         }
         let durable = session.durable;
         let slot = session.slot;
-        self.expiries.retain(|(_, k, _)| *k != key);
         self.attach(view, key, slot, &connecting);
-        self.refresh_rights(key);
+        self.refresh_rights(key, fx);
         self.recount_shared(key, fx);
         if let Some((will, delay)) = connecting.will {
             must_commit = true;

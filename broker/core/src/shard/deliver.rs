@@ -29,7 +29,7 @@ struct Share {
     name: Option<Box<str>>,
 }
 
-/// One encoding, used again while the next receiver takes the same bytes.
+/// One message's encoding, used again while the next receiver takes the same bytes.
 #[derive(Default)]
 struct Encoded {
     form: Option<(Version, QoS, bool)>,
@@ -118,7 +118,7 @@ impl Shard {
         let due = |o: &SubscriptionRecord| !(o.no_local && *session.client_id == *live.message.publisher);
         if by_inbox {
             let counts = |o: Option<SubscriptionRecord>| o.is_some_and(|o| o.qos > 0);
-            if matches.iter().any(|m| counts(m.sub.live) || counts(m.sub.durable)) {
+            if matches.iter().any(|m| counts(m.sub.live.filter(due)) || counts(m.sub.durable.filter(due))) {
                 return None;
             }
         }
@@ -147,7 +147,7 @@ impl Shard {
                 self.counters.dropped_outgoing += 1;
                 return false;
             }
-            let sent = write(conn, &live.message, &share, 0, false, view.now, encoded, &mut self.counters);
+            let sent = write(conn, &live.message, &share, 0, false, view.now, Some(encoded), &mut self.counters);
             self.touch(id);
             return sent;
         }
@@ -208,13 +208,15 @@ impl Shard {
         let most = self.config.limits.max_outgoing_bytes_per_client;
         let before = conn.outbox.len();
         let mut lacking: Vec<i64> = Vec::new();
-        let mut encoded = Encoded::default();
         while (conn.outbox.len() as u64) < most {
             if let Some(seq) = session.resend.front().copied() {
                 let entry = session.queue.window().find(|(s, _)| *s == seq).map(|(_, e)| e);
                 match entry.map(|e| (e, e.state())) {
-                    Some((_, State::Released)) => {
-                        ack(&mut conn.outbox, conn.version, AckType::PubRel, packet_id(seq), ReasonCode::SUCCESS);
+                    Some((entry, State::Released)) => {
+                        let id = packet_id(entry.offset());
+                        ack(&mut conn.outbox, conn.version, AckType::PubRel, id, ReasonCode::SUCCESS);
+                        // Its PUBCOMP makes room.
+                        conn.inflight += 1;
                     }
                     Some((entry, State::Sent)) => {
                         if conn.inflight >= conn.window {
@@ -227,12 +229,12 @@ impl Shard {
                             }
                             Some(body) => {
                                 let sent = body.is_some_and(|body| {
-                                    send_durable(session_view(session), conn, body, &entry, seq, true, view.now, &mut encoded, &mut self.counters)
+                                    send_durable(session_view(session), conn, body, &entry, true, view.now, &mut self.counters)
                                 });
                                 if sent {
                                     conn.inflight += 1;
                                 } else {
-                                    self.counters.dropped_gone += 1;
+                                    self.counters.dropped_gone += u64::from(body.is_none());
                                     session.queue.finish(seq);
                                 }
                             }
@@ -243,16 +245,24 @@ impl Shard {
                 session.resend.pop_front();
                 continue;
             }
-            if let Some(entry) = session.live.iter_mut().find(|entry| entry.resend) {
+            if let Some(at) = session.live.iter().position(|entry| entry.resend) {
+                let Some(entry) = session.live.get_mut(at) else { break };
+                if matches!(entry.sent, Sent::Yes(_)) && conn.inflight >= conn.window {
+                    break;
+                }
                 entry.resend = false;
                 match entry.sent {
                     Sent::Released(packet_id) => {
                         ack(&mut conn.outbox, conn.version, AckType::PubRel, packet_id, ReasonCode::SUCCESS);
+                        conn.inflight += 1;
                     }
                     Sent::Yes(packet_id) => {
                         let share = Share { qos: entry.qos, retain: entry.retain, ids: entry.ids.clone(), name: entry.name.clone() };
-                        write(conn, &entry.message, &share, packet_id, true, view.now, &mut encoded, &mut self.counters);
-                        conn.inflight += 1;
+                        if write(conn, &entry.message, &share, packet_id, true, view.now, None, &mut self.counters) {
+                            conn.inflight += 1;
+                        } else if let Some(gone) = session.live.remove(at) {
+                            session.live_bytes = session.live_bytes.saturating_sub(gone.message.size() as u64);
+                        }
                     }
                     Sent::No => {}
                 }
@@ -266,14 +276,16 @@ impl Shard {
                 self.counters.dropped_expired += 1;
                 continue;
             }
-            if let Some((seq, entry)) = session.queue.head() {
+            // One whose id is still in use waits for that message; live messages do not wait with it.
+            if let Some((_, entry)) = session.queue.head().filter(|_| !session.queue.head_waits()) {
                 match slot.body(entry.offset()) {
                     // What is durable waits for its body; live messages do not wait with it.
                     None => lacking.push(entry.offset()),
                     Some(body) => {
                         let sent = body.is_some_and(|body| {
-                            send_durable(session_view(session), conn, body, &entry, seq, false, view.now, &mut encoded, &mut self.counters)
+                            send_durable(session_view(session), conn, body, &entry, false, view.now, &mut self.counters)
                         });
+                        self.counters.dropped_gone += u64::from(body.is_none());
                         if sent {
                             session.queue.send_head();
                             conn.inflight += 1;
@@ -294,7 +306,7 @@ impl Shard {
             if gone {
                 self.counters.dropped_expired += 1;
             }
-            if !gone && write(conn, &entry.message, &share, packet_id, false, view.now, &mut encoded, &mut self.counters) {
+            if !gone && write(conn, &entry.message, &share, packet_id, false, view.now, None, &mut self.counters) {
                 entry.sent = Sent::Yes(packet_id);
                 conn.inflight += 1;
             } else {
@@ -348,10 +360,8 @@ fn send_durable(
     conn: &mut Conn,
     body: &super::slot::Body,
     entry: &crate::queue::Entry,
-    seq: u64,
     dup: bool,
     now: u64,
-    encoded: &mut Encoded,
     counters: &mut Counters,
 ) -> bool {
     let (mut ids, mut name) = (Vec::new(), None);
@@ -383,7 +393,7 @@ fn send_durable(
         }
     }
     let share = Share { qos: entry.qos(), retain: entry.retain(), ids, name };
-    write(conn, &body.message, &share, packet_id(seq), dup, now, encoded, counters)
+    write(conn, &body.message, &share, packet_id(entry.offset()), dup, now, None, counters)
 }
 
 /// What matching subscriptions of one session come to: the highest QoS, every identifier; where
@@ -416,7 +426,7 @@ fn write(
     id: u16,
     dup: bool,
     now: u64,
-    encoded: &mut Encoded,
+    encoded: Option<&mut Encoded>,
     counters: &mut Counters,
 ) -> bool {
     let head = message.head(share.name.as_deref());
@@ -429,14 +439,8 @@ fn write(
     }
     let plain = share.ids.is_empty() && share.name.is_none() && !dup;
     let form = Some((conn.version, share.qos, share.retain));
-    if !plain {
-        let done = publish(&mut conn.outbox, conn.version, dup, share.qos, share.retain, id, &head, expiry, &share.ids);
-        if done.is_err() {
-            counters.dropped_too_large += 1;
-            return false;
-        }
-    } else {
-        if encoded.form != form || encoded.bytes.is_empty() {
+    if let Some(encoded) = encoded.filter(|_| plain) {
+        if encoded.form != form {
             encoded.bytes.clear();
             let done = publish(&mut encoded.bytes, conn.version, false, share.qos, share.retain, id, &head, expiry, &[]);
             let Ok(id_at) = done else {
@@ -449,6 +453,12 @@ fn write(
         conn.outbox.extend_from_slice(&encoded.bytes);
         if let (Some(at), Some(own)) = (encoded.id_at, conn.outbox.get_mut(start..)) {
             patch_packet_id(own, at, id);
+        }
+    } else {
+        let done = publish(&mut conn.outbox, conn.version, dup, share.qos, share.retain, id, &head, expiry, &share.ids);
+        if done.is_err() {
+            counters.dropped_too_large += 1;
+            return false;
         }
     }
     if let Some(count) = counters.sent.get_mut(share.qos as usize) {

@@ -67,7 +67,9 @@ impl Shard {
         session.changed |= session.durable;
         session.mark_changed = true;
         session.resend.clear();
-        drop_unsent_live(session);
+        if session.durable && session.expiry > 0 {
+            drop_unsent_live(session);
+        }
         let (client, slot_no) = (session.client_id.clone(), session.slot);
         let (expiry, incarnation, durable) = (session.expiry, session.incarnation, session.durable);
         let username = session.username.as_deref().unwrap_or_default().to_owned();
@@ -95,16 +97,25 @@ impl Shard {
         }
         self.commits.note(slot_no);
         self.recount_shared(key, fx);
+        // Before its will, so that it is not among those who get that.
+        if !durable || expiry == 0 {
+            self.end_session(view, key, fx);
+        } else if expiry != u32::MAX {
+            self.expiries.insert((view.now + u64::from(expiry) * 1000, key, incarnation));
+        }
         let normal = why == Ended::Client(ReasonCode::NORMAL_DISCONNECTION);
         if normal || !opened {
             self.drop_will(&client);
         } else {
             self.release_will(view, &client, expiry, fx);
         }
-        if !durable || expiry == 0 {
-            self.end_session(view, key, fx);
-        } else if expiry != u32::MAX {
-            self.expiries.insert((view.now + u64::from(expiry) * 1000, key, incarnation));
+    }
+
+    /// A session that is to expire is resumed, or gone.
+    pub(super) fn forget_expiry(&mut self, key: usize) {
+        let Some(session) = self.sessions.get(key) else { return };
+        if let Some(since) = session.disconnected_at {
+            self.expiries.remove(&(since + u64::from(session.expiry) * 1000, key, session.incarnation));
         }
     }
 
@@ -134,9 +145,9 @@ impl Shard {
         for filter in filters {
             self.set_sub(key, &filter, None, fx);
         }
+        self.forget_expiry(key);
         let Some(session) = self.sessions.try_remove(key) else { return };
         self.by_client.remove(&client);
-        self.expiries.retain(|(_, k, _)| *k != key);
         let Some(slot) = self.slots.get_mut(&slot_no) else { return };
         slot.dirty.remove(&key);
         slot.waiting_for_bodies.remove(&key);
@@ -162,6 +173,7 @@ impl Shard {
                     tombstone(StateKey::Qos2(*id, &client));
                 }
             }
+            self.void_qos2(&client, &session.received);
         }
         self.commits.note(slot_no);
     }

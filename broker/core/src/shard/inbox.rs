@@ -98,13 +98,18 @@ impl Shard {
             }
         }
         for (group, filter) in &target.shared {
-            let able = |e: &super::session::Entry| e.keeps && e.sub.durable.is_some_and(|o| o.qos > 0);
+            // Who has this offset behind it already may not have been a member then.
+            let able = |shard: &Self, e: &super::session::Entry| {
+                e.keeps
+                    && e.sub.durable.is_some_and(|o| o.qos > 0)
+                    && shard.sessions.get(e.session).is_some_and(|s| s.seen <= offset)
+            };
             let member = self
-                .member(slot_no, group, filter, |shard, e| able(e) && shard.is_online(e.session))
-                .or_else(|| self.member(slot_no, group, filter, |_, e| able(e)));
+                .member(slot_no, group, filter, |shard, e| able(shard, e) && shard.is_online(e.session))
+                .or_else(|| self.member(slot_no, group, filter, able));
             match member.and_then(|e| e.sub.durable.map(|o| (e.session, o))) {
                 Some((key, options)) => due.push((key, options, true)),
-                None => self.forward(view, &body.message, (group, filter), Some((slot_no, offset)), fx),
+                None => self.forward(view, &body.message, body.by_filter, (group, filter), Some(slot_no), fx),
             }
         }
         if due.is_empty() && target.shared.is_empty() {
@@ -129,6 +134,9 @@ impl Shard {
     ) {
         let Some(session) = self.sessions.get_mut(key).filter(|s| offset >= s.seen) else { return };
         let granted: QoS = message.qos.min(qos(options.qos));
+        if granted == QoS::AtMostOnce {
+            return;
+        }
         let retain = message.retain && options.retain_as_published;
         let entry = Entry::new(offset, message.size(), granted, retain, message.expires_at);
         let entry = if shared { entry.by_share() } else { entry };
@@ -172,7 +180,8 @@ impl Shard {
         if let Some(slot) = self.slots.get_mut(&slot_no) {
             // Kept while someone is in the middle of them; fetched again for whoever comes later.
             if slot.waiting_for_bodies.is_empty() {
-                slot.wants.clear();
+                let orphans = &slot.orphans;
+                slot.wants.retain(|offset| orphans.contains_key(offset));
             }
             let horizon = slot.fetched.len().saturating_sub(4 * FETCH);
             for _ in 0..horizon {

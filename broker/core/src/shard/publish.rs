@@ -70,13 +70,12 @@ impl Shard {
         let of = (key, session.incarnation);
         if packet.qos == QoS::ExactlyOnce
             && let Some(known) = session.received.get(&packet.packet_id).copied()
+            && !matches!(known, Received::Releasing(_))
         {
-            return self.published_again(id, packet.packet_id, known);
+            return self.published_again(view, id, of, packet.packet_id, known, fx);
         }
-        let conn_owed = self.conns.get(&id).map_or(0, |conn| conn.owed.len());
-        let unreleased = session.received.values().filter(|r| **r == Received::Stored).count();
         let most = usize::from(self.config.limits.max_inflight.clamp(1, 32_767));
-        if version == Version::V5 && packet.qos > QoS::AtMostOnce && conn_owed + unreleased >= most {
+        if version == Version::V5 && packet.qos > QoS::AtMostOnce && self.in_flight(id, key, most) >= most {
             return self.protocol_error(view, id, ReasonCode::RECEIVE_MAXIMUM_EXCEEDED, fx);
         }
         let refusal = self.refusal(key, &topic, packet);
@@ -103,10 +102,39 @@ impl Shard {
         self.rate(view, id)
     }
 
+    /// Publishes of a connection that it holds to be unacknowledged; not counted past `most` where
+    /// a cheaper estimate stays below.
+    fn in_flight(&self, id: ConnId, key: usize, most: usize) -> usize {
+        let Some(conn) = self.conns.get(&id) else { return 0 };
+        let Some(session) = self.sessions.get(key) else { return 0 };
+        let received = session.received.values().filter(|r| !matches!(r, Received::Releasing(_))).count();
+        if conn.owed.len() + received < most {
+            return conn.owed.len() + received;
+        }
+        // A QoS 2 publish stands among those owed and among those received.
+        let twice = conn.owed.iter().filter_map(|token| self.pending.get(token)).filter(|p| {
+            matches!(p.kind, Kind::Publish { packet_id, qos: QoS::ExactlyOnce } if session.received.contains_key(&packet_id))
+        });
+        conn.owed.len() + received - twice.count().min(received)
+    }
+
     /// A QoS 2 message that came before is not taken again [MQTT-4.3.3-10].
-    fn published_again(&mut self, id: ConnId, packet_id: u16, known: Received) -> Flow {
+    fn published_again(
+        &mut self,
+        view: View<'_>,
+        id: ConnId,
+        of: (usize, u64),
+        packet_id: u16,
+        known: Received,
+        fx: &mut Vec<Effect>,
+    ) -> Flow {
         match known {
-            Received::Stored => self.acknowledge(id, AckType::PubRec, packet_id, ReasonCode::SUCCESS),
+            Received::Releasing(_) => {}
+            // Behind those that are owed before it [MQTT-4.6.0-3].
+            Received::Stored => {
+                let kind = Kind::Publish { packet_id, qos: QoS::ExactlyOnce };
+                self.owe(view, id, of, kind, 0, ReasonCode::SUCCESS, None, fx);
+            }
             Received::Storing(token) => {
                 if let Some(pending) = self.pending.get_mut(&token)
                     && pending.conn != Some(id)
@@ -425,7 +453,7 @@ impl Shard {
             }
         }
         for hit in &hits.shared {
-            let Some((slot, durable)) = self.choose(&hit.slots, by_inbox) else { continue };
+            let Some((slot, durable)) = self.choose(hit, by_inbox) else { continue };
             if durable {
                 let target = inboxes.entry(slot).or_default();
                 target.by_filter |= manner.by_filter;

@@ -55,6 +55,7 @@ impl Shard {
             }
         }
         self.slots.insert(slot_no, Slot::new(position));
+        self.delete_leftovers(slot_no, &found);
         for (client, record) in std::mem::take(&mut found.sessions) {
             let was_connected = found.marks.iter().any(|(c, _)| *c == client);
             let chunks = found.chunks.remove(client).unwrap_or_default();
@@ -93,6 +94,25 @@ impl Shard {
         Ok(())
     }
 
+    /// What belongs to no session: the second producer's word may come after a session's end.
+    fn delete_leftovers(&mut self, slot_no: u16, found: &Found<'_>) {
+        let Some(slot) = self.slots.get_mut(&slot_no) else { return };
+        let owned = |client: &str, incarnation| found.sessions.get(client).is_some_and(|s| s.incarnation == incarnation);
+        let chunks = found.chunks.iter().flat_map(|(client, chunks)| chunks.iter().map(|(n, c)| (*client, *n, c)));
+        let chunks = chunks.filter(|(client, _, chunk)| !owned(client, chunk.incarnation));
+        let qos2 = found.qos2.iter().filter(|(client, _, record)| !owned(client, record.incarnation));
+        let keys = chunks.map(|(client, n, _)| StateKey::Chunk(n, client));
+        for key in keys.chain(qos2.map(|(client, id, _)| StateKey::Qos2(*id, client))) {
+            slot.writes.push(Write {
+                topic: Topic::State,
+                slot: Some(slot_no),
+                key: Some(key.encode()),
+                value: None,
+                headers: Vec::new(),
+            });
+        }
+    }
+
     #[expect(clippy::too_many_arguments, reason = "all that the changelog has of a session")]
     fn restore_session(
         &mut self,
@@ -114,9 +134,6 @@ impl Shard {
         session.mark_changed = false;
         session.seen = record.seen;
         session.queue = Queue::restore(record.next, &chunks);
-        if was_connected {
-            session.queue.assume_sent(usize::from(self.config.limits.max_inflight));
-        }
         session.username = record.username.as_deref().map(Arc::from);
         session.acl = view.directory.acl(record.username.as_deref(), &client);
         let disconnected_at = record.disconnected_at.unwrap_or(view.now);
@@ -132,9 +149,14 @@ impl Shard {
             let sub = Sub { live: Some(options), durable: Some(options), ..Sub::default() };
             self.set_sub(key, &filter, Some(sub), fx);
         }
-        self.refresh_rights(key);
-        if let Some(slot) = self.slots.get_mut(&slot_no).filter(|_| changed) {
-            slot.dirty.insert(key);
+        self.refresh_rights(key, fx);
+        if let Some(slot) = self.slots.get_mut(&slot_no) {
+            if changed {
+                slot.dirty.insert(key);
+            }
+            if was_connected {
+                slot.lost.push(key);
+            }
         }
         self.commits.note(slot_no);
     }
@@ -177,6 +199,12 @@ impl Shard {
         let restoring = |slot: &&mut Slot| slot.phase == Phase::Restoring;
         let Some(slot) = self.slots.get_mut(&slot_no).filter(restoring) else { return };
         slot.phase = Phase::Open;
+        for key in std::mem::take(&mut slot.lost) {
+            if let Some(session) = self.sessions.get_mut(key).filter(|s| s.slot == slot_no) {
+                session.queue.assume_sent(usize::from(self.config.limits.max_inflight));
+                slot.dirty.insert(key);
+            }
+        }
         slot.writes.push(owner_write(slot_no, &self.config.node, self.config.start));
         // What clean sessions of the last owner subscribed to is gone with them.
         for filter in view.routes.filters_of(slot_no) {
@@ -213,21 +241,35 @@ impl Shard {
         Some(position)
     }
 
-    /// Another has the slot, or will: its clients go, its sessions are no longer here.
+    /// The slot is about to be given away: its clients go, and everything is committed. Then comes
+    /// [`Shard::drop_slot`].
+    pub fn close_slot(&mut self, view: View<'_>, slot_no: u16, fx: &mut Vec<Effect>) {
+        let of_slot = self.sessions.iter().filter(|(_, s)| s.slot == slot_no);
+        for id in of_slot.filter_map(|(_, s)| s.conn).collect::<Vec<_>>() {
+            self.end(view, id, Ended::ServerShutdown, fx);
+        }
+        self.flush(view, fx, true);
+    }
+
+    /// Another has the slot: its clients go, its sessions are no longer here. Nothing is said
+    /// about them any more; their wills and disconnect events are the next owner's.
     pub fn drop_slot(&mut self, view: View<'_>, slot_no: u16, fx: &mut Vec<Effect>) {
+        self.slots.remove(&slot_no);
+        self.commits.forget(slot_no);
+        let slots = self.config.slots;
+        self.wills.retain(|client| crate::hash::slot(client, slots) != slot_no);
         let keys: Vec<usize> =
             self.sessions.iter().filter(|(_, s)| s.slot == slot_no).map(|(key, _)| key).collect();
         for key in keys {
             if let Some(id) = self.sessions.get(key).and_then(|s| s.conn) {
                 self.end(view, id, Ended::ServerShutdown, fx);
             }
+            self.forget_expiry(key);
             let Some(session) = self.sessions.try_remove(key) else { continue };
             self.by_client.remove(&session.client_id);
-            self.expiries.retain(|(_, k, _)| *k != key);
             for filter in session.subs.keys() {
                 self.index.set(filter, key, None);
             }
         }
-        self.slots.remove(&slot_no);
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Entry {
     /// Of a session that outlives its connection.
     pub(super) keeps: bool,
     pub(super) sub: Sub,
+    /// When it had its last turn in a shared subscription.
+    pub(super) served: usize,
 }
 
 /// A shared subscription and its members in this shard.
@@ -75,12 +77,20 @@ impl Index {
     pub(super) fn group(&self, name: &str, filter: &str) -> Option<&Group> {
         self.shared.get(filter)?.iter().find(|g| &*g.name == name)
     }
+
+    /// A member has its turn.
+    pub(super) fn served(&mut self, name: &str, filter: &str, session: usize, turn: usize) {
+        let group = self.shared.get_mut(filter).and_then(|groups| groups.iter_mut().find(|g| &*g.name == name));
+        if let Some(entry) = group.and_then(|g| g.members.iter_mut().find(|e| e.session == session)) {
+            entry.served = turn;
+        }
+    }
 }
 
 fn replace(entries: &mut Vec<Entry>, session: usize, entry: Option<Entry>) {
     let at = entries.iter().position(|e| e.session == session);
     match (at.and_then(|at| entries.get_mut(at)), entry) {
-        (Some(old), Some(new)) => *old = new,
+        (Some(old), Some(new)) => *old = Entry { served: old.served, ..new },
         (None, Some(new)) => entries.push(new),
         (_, None) => {
             if let Some(at) = at {
@@ -124,6 +134,8 @@ pub(super) enum Received {
     Storing(Token),
     /// Stored; a repeated PUBLISH is answered, not stored again.
     Stored,
+    /// PUBREL came; PUBCOMP is owed under this token, when the id's record is gone.
+    Releasing(Token),
 }
 
 /// The ways into Kafka that a publisher's records take.

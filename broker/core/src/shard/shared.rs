@@ -4,35 +4,47 @@
 use super::confirm::Kind;
 use super::effect::{Effect, Live, Topic, Write};
 use super::publish::Manner;
+use super::subscribe::kinds as wants;
 use super::session::{Entry, Sent};
 use super::slot::Body;
 use super::{Shard, View};
 use crate::message::Message;
 use crate::queue::State;
 use crate::record::{InboxRecord, MessageRecord, Target, encode};
-use crate::routes::Kinds;
+use crate::routes::{Kinds, SharedHit};
 use isthmus_mqtt::QoS;
 use std::sync::Arc;
 
+/// The slot whose turn it is, and whether by its inbox.
+fn choose(slots: &[(u16, Kinds)], turn: usize, by_inbox: bool) -> Option<(u16, bool)> {
+    let nth = |wanted: Kinds| {
+        let able: Vec<_> = slots.iter().filter(|(_, kinds)| kinds.any(wanted)).collect();
+        let at = turn % able.len().max(1);
+        able.get(at).map(|(slot, kinds)| (*slot, *kinds, turn / able.len().max(1)))
+    };
+    if let Some((slot, kinds, round)) = nth(Kinds::LIVE | Kinds::DURABLE_ONLINE) {
+        let both = kinds.any(Kinds::LIVE) && kinds.any(Kinds::DURABLE_ONLINE);
+        let durable = kinds.any(Kinds::DURABLE_ONLINE) && !(both && round % 2 == 1);
+        return Some((slot, durable && by_inbox));
+    }
+    by_inbox.then(|| nth(Kinds::DURABLE)).flatten().map(|(slot, _, _)| (slot, true))
+}
+
 impl Shard {
-    /// The slot whose turn it is, and whether by its inbox.
-    pub(super) fn choose(&mut self, slots: &[(u16, Kinds)], by_inbox: bool) -> Option<(u16, bool)> {
-        self.turn = self.turn.wrapping_add(1);
-        let turn = self.turn;
-        let nth = |wanted: Kinds| {
-            let able: Vec<_> = slots.iter().filter(|(_, kinds)| kinds.any(wanted)).collect();
-            let at = turn % able.len().max(1);
-            able.get(at).map(|(slot, kinds)| (*slot, *kinds, turn / able.len().max(1)))
-        };
-        if let Some((slot, kinds, round)) = nth(Kinds::LIVE | Kinds::DURABLE_ONLINE) {
-            let both = kinds.any(Kinds::LIVE) && kinds.any(Kinds::DURABLE_ONLINE);
-            let durable = kinds.any(Kinds::DURABLE_ONLINE) && !(both && round % 2 == 1);
-            return Some((slot, durable && by_inbox));
+    /// The slot whose turn it is, and whether by its inbox. What this shard's own slots have is
+    /// known better than the routes tell: a member may be about to leave.
+    pub(super) fn choose(&self, hit: &SharedHit, by_inbox: bool) -> Option<(u16, bool)> {
+        let mut slots = hit.slots.clone();
+        let name = format!("$share/{}/{}", hit.group, hit.filter);
+        for (number, kinds) in &mut slots {
+            if let Some(slot) = self.slots.get(number) {
+                *kinds = slot.wanted.get(&*name).map_or(Kinds::default(), |wanted| wants(*wanted));
+            }
         }
-        by_inbox.then(|| nth(Kinds::DURABLE)).flatten().map(|(slot, _, _)| (slot, true))
+        choose(&slots, hit.turn, by_inbox)
     }
 
-    /// The member of a group in one slot whose turn it is.
+    /// The member of a group in one slot whose turn it is: who has waited longest.
     pub(super) fn member(
         &mut self,
         slot: u16,
@@ -42,28 +54,31 @@ impl Shard {
     ) -> Option<Entry> {
         self.turn = self.turn.wrapping_add(1);
         let members = &self.index.group(group, filter)?.members;
-        let able: Vec<&Entry> =
-            members.iter().filter(|e| e.slot == slot && !e.sub.silent && able(self, e)).collect();
-        able.get(self.turn % able.len().max(1)).map(|e| (*e).clone())
+        let able = members.iter().filter(|e| e.slot == slot && !e.sub.silent && able(self, e));
+        let member = able.min_by_key(|e| e.served)?.clone();
+        self.index.served(group, filter, member.session, self.turn);
+        Some(member)
     }
 
     pub(super) fn is_online(&self, session: usize) -> bool {
         self.sessions.get(session).is_some_and(|s| s.conn.is_some())
     }
 
-    /// An inbox record or what an ended session had of it goes on to another member. `guard` is
-    /// the inbox offset that must not be passed before it is safe.
+    /// An inbox record or what an ended session had of it goes on to another member. What comes
+    /// from the inbox of slot `from` goes with that slot's next commit, so that the position
+    /// passes it and it moves in one transaction.
     pub(super) fn forward(
         &mut self,
         view: View<'_>,
         message: &Arc<Message>,
+        by_filter: bool,
         group: (&str, &str),
-        guard: Option<(u16, i64)>,
+        from: Option<u16>,
         fx: &mut Vec<Effect>,
     ) {
-        let slots = view.routes.shared_slots(group.0, group.1);
         let by_inbox = message.qos > QoS::AtMostOnce;
-        let Some((slot, durable)) = self.choose(&slots, by_inbox) else {
+        let hit = view.routes.shared_hit(group.0, group.1);
+        let Some((slot, durable)) = hit.and_then(|hit| self.choose(&hit, by_inbox)) else {
             self.counters.inbox_unclaimed += 1;
             return;
         };
@@ -71,7 +86,7 @@ impl Shard {
             let live = Live {
                 message: message.clone(),
                 all: false,
-                by_filter: false,
+                by_filter,
                 only_online: Manner::default().only_online,
                 shared: vec![(slot, group.0.into(), group.1.into())],
                 answer: None,
@@ -84,26 +99,25 @@ impl Shard {
             }
             return;
         }
-        let target = Target { shared: vec![group], ..Target::default() };
+        let target = Target { shared: vec![group], by_filter, ..Target::default() };
         let record = InboxRecord::Message { message: MessageRecord::from(&**message), target };
-        let token = self.token();
-        let kind = match guard {
-            Some((slot, offset)) => {
-                if let Some(slot) = self.slots.get_mut(&slot) {
-                    slot.forwarding.insert(offset);
-                }
-                Kind::Forward { slot, offset }
-            }
-            None => Kind::Nothing,
-        };
-        self.wait(token, kind, 1, None);
-        fx.push(Effect::Write(token, Write {
+        let write = Write {
             topic: Topic::Inbox,
             slot: Some(slot),
             key: None,
             value: Some(encode(&record)),
             headers: Vec::new(),
-        }));
+        };
+        if let Some(from) = from {
+            if let Some(slot) = self.slots.get_mut(&from) {
+                slot.writes.push(write);
+                self.commits.note_urgent(from);
+            }
+            return;
+        }
+        let token = self.token();
+        self.wait(token, Kind::Nothing, 1, None);
+        fx.push(Effect::Write(token, write));
     }
 
     /// A member's session ends: its unsent and QoS 1 messages move on.
@@ -120,20 +134,19 @@ impl Shard {
             .collect();
         // Its subscriptions no longer count as members.
         let filters: Vec<Box<str>> = session.subs.keys().filter(|f| f.starts_with("$share/")).cloned().collect();
-        for filter in filters {
-            self.set_sub(key, &filter, None, fx);
+        for filter in &filters {
+            self.set_sub(key, filter, None, fx);
         }
         for entry in live {
             if let Some((group, filter)) = &entry.shared
                 && moves(entry.qos, entry.sent != Sent::No)
             {
-                self.forward(view, &entry.message, (group, filter), None, fx);
+                self.forward(view, &entry.message, entry.name.is_some(), (group, filter), None, fx);
             }
         }
         let Some(slot) = self.slots.get_mut(&slot_no) else { return };
         for offset in owed {
-            slot.forwarding.insert(offset);
-            slot.orphans.insert(offset);
+            slot.orphans.entry(offset).or_default().extend(filters.iter().cloned());
             slot.wants.insert(offset);
         }
         self.forward_orphans(view, slot_no, fx);
@@ -143,20 +156,20 @@ impl Shard {
     pub(super) fn forward_orphans(&mut self, view: View<'_>, slot_no: u16, fx: &mut Vec<Effect>) {
         let Some(slot) = self.slots.get_mut(&slot_no) else { return };
         let mut ready: Vec<(i64, Option<Body>)> = Vec::new();
-        for offset in &slot.orphans {
+        for offset in slot.orphans.keys() {
             if let Some(body) = slot.body(*offset) {
                 ready.push((*offset, body.cloned()));
             }
         }
-        for (offset, _) in &ready {
-            slot.orphans.remove(offset);
-            slot.wants.remove(offset);
-            slot.forwarding.remove(offset);
-        }
         for (offset, body) in ready {
+            let Some(slot) = self.slots.get_mut(&slot_no) else { return };
+            let left = slot.orphans.remove(&offset).unwrap_or_default();
+            slot.wants.remove(&offset);
+            self.commits.note(slot_no);
             let Some(body) = body else { continue };
-            for (group, filter) in &body.shared {
-                self.forward(view, &body.message, (group, filter), Some((slot_no, offset)), fx);
+            let was_in = |group: &str, filter: &str| left.contains(&*format!("$share/{group}/{filter}"));
+            for (group, filter) in body.shared.iter().filter(|(g, f)| was_in(g, f)) {
+                self.forward(view, &body.message, body.by_filter, (group, filter), Some(slot_no), fx);
             }
         }
         self.fetch(slot_no, fx);

@@ -73,8 +73,6 @@ pub(super) struct Slot {
     pub(super) position: i64,
     /// The position that the last commit named.
     pub(super) reported: i64,
-    /// Records that are being sent on to another slot: the position does not pass them.
-    pub(super) forwarding: BTreeSet<i64>,
     /// Records for the next commit, in order.
     pub(super) writes: Vec<Write>,
     /// Sessions whose records must be written anew.
@@ -86,8 +84,11 @@ pub(super) struct Slot {
     pub(super) fetching: bool,
     pub(super) wants: BTreeSet<i64>,
     pub(super) waiting_for_bodies: FxHashSet<usize>,
-    /// Bodies owed to a shared subscription whose member's session has ended.
-    pub(super) orphans: BTreeSet<i64>,
+    /// Messages that an ended session leaves to others of its shared subscriptions, until their
+    /// bodies are at hand: the position does not pass them.
+    pub(super) orphans: BTreeMap<i64, BTreeSet<Box<str>>>,
+    /// Sessions whose connection was the last owner's.
+    pub(super) lost: Vec<usize>,
 }
 
 impl Slot {
@@ -96,7 +97,6 @@ impl Slot {
             phase: Phase::Restoring,
             position,
             reported: -1,
-            forwarding: BTreeSet::new(),
             writes: Vec::new(),
             dirty: FxHashSet::default(),
             wanted: FxHashMap::default(),
@@ -105,7 +105,8 @@ impl Slot {
             fetching: false,
             wants: BTreeSet::new(),
             waiting_for_bodies: FxHashSet::default(),
-            orphans: BTreeSet::new(),
+            orphans: BTreeMap::new(),
+            lost: Vec::new(),
         }
     }
 
@@ -115,7 +116,7 @@ impl Slot {
 
     /// Every inbox record before it has had its effect.
     pub(super) fn safe_position(&self) -> i64 {
-        self.forwarding.first().copied().unwrap_or(self.position)
+        self.orphans.first_key_value().map_or(self.position, |(offset, _)| *offset)
     }
 
     pub(super) fn body(&self, offset: i64) -> Option<Option<&Body>> {

@@ -215,14 +215,14 @@ impl Shard {
         let before = session.subs.get(filter).map_or(Wanted::default(), |old| old.counted);
         let shared = filter.starts_with("$share/");
         let online = session.conn.is_some();
-        let now = sub.map_or(Wanted::default(), |sub| wants(&sub, session.durable, shared && online));
+        let now = sub.map_or(Wanted::default(), |sub| wants(&sub, session.durable, shared, online));
         let entry = sub.map(|sub| Sub { counted: now, ..sub });
         match entry {
             Some(sub) => drop(session.subs.insert(filter.into(), sub)),
             None => drop(session.subs.remove(filter)),
         }
         let (slot_no, keeps) = (session.slot, session.durable);
-        self.index.set(filter, key, entry.map(|sub| Entry { session: key, slot: slot_no, keeps, sub }));
+        self.index.set(filter, key, entry.map(|sub| Entry { session: key, slot: slot_no, keeps, sub, served: 0 }));
         if before != now {
             self.recount(slot_no, filter, before, now, fx);
         }
@@ -256,15 +256,14 @@ impl Shard {
     }
 
     /// Subscriptions whose right is gone fall silent, and speak when it returns (ruling 17).
-    pub(super) fn refresh_rights(&mut self, key: usize) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        let (slot, keeps) = (session.slot, session.durable);
-        for (filter, sub) in &mut session.subs {
-            let silent = !session.acl.may_subscribe(filter);
-            if silent != sub.silent {
-                sub.silent = silent;
-                self.index.set(filter, key, Some(Entry { session: key, slot, keeps, sub: *sub }));
-            }
+    pub(super) fn refresh_rights(&mut self, key: usize, fx: &mut Vec<Effect>) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let silent = |filter: &str| !session.acl.may_subscribe(filter);
+        let changed = session.subs.iter().filter(|(filter, sub)| silent(filter) != sub.silent);
+        let changed: Vec<(Box<str>, Sub)> =
+            changed.map(|(filter, sub)| (filter.clone(), Sub { silent: !sub.silent, ..*sub })).collect();
+        for (filter, sub) in changed {
+            self.set_sub(key, &filter, Some(sub), fx);
         }
     }
 
@@ -277,7 +276,7 @@ impl Shard {
             session.acl = view.directory.acl(username.as_deref(), &session.client_id);
             let conn = session.conn;
             let gone = username.is_some_and(|user| !view.directory.is_user(&user));
-            self.refresh_rights(key);
+            self.refresh_rights(key, fx);
             if let Some(id) = conn.filter(|_| gone) {
                 self.end(view, id, Ended::Kicked, fx);
             }
@@ -285,16 +284,20 @@ impl Shard {
     }
 }
 
-fn wants(sub: &Sub, keeps: bool, online: bool) -> Wanted {
+fn wants(sub: &Sub, keeps: bool, shared: bool, online: bool) -> Wanted {
     let by_inbox = |o: &Option<SubscriptionRecord>| o.is_some_and(|o| o.qos > 0);
+    // A member that may not speak has no turn.
+    if shared && sub.silent {
+        return Wanted::default();
+    }
     if !keeps {
         return Wanted { live: u32::from(sub.live.is_some()), ..Wanted::default() };
     }
     let durable = by_inbox(&sub.live) || by_inbox(&sub.durable);
     Wanted {
-        live: u32::from(sub.live.is_some_and(|o| o.qos == 0)),
+        live: u32::from(sub.live.is_some_and(|o| o.qos == 0) && (online || !shared)),
         durable: u32::from(durable),
-        durable_online: u32::from(durable && online),
+        durable_online: u32::from(durable && shared && online),
     }
 }
 

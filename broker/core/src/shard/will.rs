@@ -38,6 +38,12 @@ impl Wills {
     pub(super) fn armed(&self, client: &str) -> Option<&Will> {
         self.armed.get(client)
     }
+
+    /// Forgets those of the clients that are not kept.
+    pub(super) fn retain(&mut self, kept: impl Fn(&str) -> bool) {
+        self.armed.retain(|client, _| kept(client));
+        self.due.retain(|client, _| kept(client));
+    }
 }
 
 impl Shard {

@@ -10,9 +10,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::rebalance::{Change, Rebalances};
 use super::kicks::Kicks;
-use super::{Command, GroupEvent, Shared, TopicPartition};
+use super::rebalance::{Change, Rebalances};
+use super::shared::{Command, Shared};
+use super::{GroupEvent, TopicPartition};
 use crate::record::{Copier, Message};
 use crate::support::write;
 
@@ -67,8 +68,12 @@ impl Member {
 
     pub(super) fn subscribe(&self) -> Result<(), KafkaError> {
         let config = &self.shared.config;
-        let topics: Vec<&str> =
-            config.topics.iter().chain(&config.park).map(String::as_str).collect();
+        let topics: Vec<&str> = config
+            .topics
+            .iter()
+            .chain(&config.park)
+            .map(String::as_str)
+            .collect();
         self.consumer.subscribe(&topics)
     }
 
@@ -109,7 +114,9 @@ impl Member {
         self.shared.ended.store(true, Ordering::Release);
         self.lose_all();
         write(&self.published).take();
-        let Self { consumer, shared, .. } = self;
+        let Self {
+            consumer, shared, ..
+        } = self;
         // Whoever is in a call holds a clone for as long; the last one closes.
         drop(consumer);
         drop(shared);
@@ -128,7 +135,8 @@ impl Member {
         match command {
             Command::Ready | Command::Close => {}
             Command::Resume(topic, partition, offset) => {
-                self.resuming.retain(|((t, p), _)| (t, *p) != (&topic, partition));
+                self.resuming
+                    .retain(|((t, p), _)| (t, *p) != (&topic, partition));
                 self.resuming.push(((topic, partition), offset));
             }
             Command::Pause(topic, partition) => {
@@ -174,7 +182,10 @@ impl Member {
                     empty = 0;
                     let message = self.copier.copy(&message);
                     // A seek leaves nothing of the old place in the queue, but a pause may.
-                    if self.reading.contains(&(Arc::clone(&message.topic), message.partition)) {
+                    if self
+                        .reading
+                        .contains(&(Arc::clone(&message.topic), message.partition))
+                    {
                         bytes += message.weight();
                         batch.push(message);
                     }
@@ -191,7 +202,9 @@ impl Member {
             if !changes.is_empty() {
                 empty = 0;
                 self.give_out(&mut batch, &mut bytes);
-                changes.into_iter().for_each(|change| self.rebalance(change));
+                changes
+                    .into_iter()
+                    .for_each(|change| self.rebalance(change));
             }
             if batch.len() >= BATCH_RECORDS || bytes >= self.room() {
                 self.give_out(&mut batch, &mut bytes);
@@ -205,7 +218,10 @@ impl Member {
     /// Bytes that may be given out at once.
     fn room(&self) -> u64 {
         let outstanding = self.shared.outstanding.load(Ordering::Acquire);
-        self.shared.bound.saturating_sub(outstanding).min(BATCH_BYTES)
+        self.shared
+            .bound
+            .saturating_sub(outstanding)
+            .min(BATCH_BYTES)
     }
 
     fn give_out(&mut self, batch: &mut Vec<Message>, bytes: &mut u64) {
@@ -268,11 +284,15 @@ impl Member {
     /// Gives revoked partitions to the group once they are released, or the grace is over.
     fn finish_revoking(&mut self) {
         let lost = self.revoking.is_some() && self.consumer.assignment_lost();
-        let Some(revoking) = &self.revoking else { return };
+        let Some(revoking) = &self.revoking else {
+            return;
+        };
         if !revoking.left.is_empty() && !lost && Instant::now() < revoking.until {
             return;
         }
-        let Some(revoking) = self.revoking.take() else { return };
+        let Some(revoking) = self.revoking.take() else {
+            return;
+        };
         let left: Vec<_> = revoking.left.into_iter().collect();
         self.shared.disown(&left);
         self.say(self.consumer.incremental_unassign(&revoking.list));
@@ -296,7 +316,11 @@ impl Member {
             }
             if let Some(offset) = offset {
                 let place = Offset::Offset(offset);
-                if self.consumer.seek(&key.0, key.1, place, Duration::ZERO).is_err() {
+                if self
+                    .consumer
+                    .seek(&key.0, key.1, place, Duration::ZERO)
+                    .is_err()
+                {
                     self.resuming.push((key, Some(offset)));
                     continue;
                 }

@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 
-use super::Shared;
+use super::shared::Shared;
 use crate::support::lock;
 
 /// A rebalance that waits for its answer.
@@ -57,7 +57,9 @@ impl ConsumerContext for Rebalances {
 
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
         if let Err(error) = result {
-            self.shared.voice.warn("commit", &format!("offsets were not committed: {error}"));
+            self.shared
+                .voice
+                .warn("commit", &format!("offsets were not committed: {error}"));
         }
     }
 }

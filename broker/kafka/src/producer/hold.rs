@@ -15,7 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedHeaders, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord};
 
-use super::lane::Answer;
+use super::lane::{Answer, Tokens};
 use super::{Core, Outcome, Refusal, Reports, opaque};
 use crate::record::{self, Record};
 use crate::support::code;
@@ -60,6 +60,8 @@ struct Gap {
 /// A record that waits.
 pub(super) struct Item {
     token: u64,
+    /// Of those that came back, in which order they came.
+    number: u64,
     weight: u64,
     partition: Option<i32>,
     key: Option<Vec<u8>>,
@@ -74,6 +76,7 @@ impl Item {
     pub(super) fn of(token: u64, record: &Record<'_>) -> Self {
         Self {
             token,
+            number: 0,
             weight: record.weight(),
             partition: record.partition,
             key: record.key.map(<[u8]>::to_vec),
@@ -84,11 +87,17 @@ impl Item {
         }
     }
 
-    pub(super) fn returned(answer: &Answer<'_, '_>, token: u64, explicit: bool) -> Self {
+    pub(super) fn returned(
+        answer: &Answer<'_, '_>,
+        token: u64,
+        number: u64,
+        explicit: bool,
+    ) -> Self {
         let message = answer.message;
         let partition = message.partition();
         Self {
             token,
+            number,
             weight: record::reported_weight(message),
             // A hashed record is hashed again: the topic may have come back with other partitions.
             partition: (explicit && partition >= 0).then_some(partition),
@@ -162,7 +171,7 @@ impl Hold {
         self.queue.push_back(item);
     }
 
-    /// One that librdkafka had; reports come in the order of their partition.
+    /// One that librdkafka had.
     pub(super) fn take_back(&mut self, partition: i32, failed: bool, item: Item) {
         if failed {
             self.gap.all |= partition < 0;
@@ -175,6 +184,7 @@ impl Hold {
 
     /// Puts what came back in front, and confirms what nothing unsettled stands before.
     pub(super) fn settle(&mut self, core: &Core) {
+        self.returned.sort_unstable_by_key(|item| item.number);
         for item in self.returned.drain(..).rev() {
             self.queue.push_front(item);
         }
@@ -186,7 +196,11 @@ impl Hold {
             return false;
         };
         if let Some(item) = self.queue.pop_front() {
-            core.finish(item.token, item.weight, Outcome::Stored { partition, offset });
+            core.finish(
+                item.token,
+                item.weight,
+                Outcome::Stored { partition, offset },
+            );
         }
         true
     }
@@ -208,7 +222,12 @@ impl Hold {
         topic: &str,
         client: &BaseProducer<Reports>,
     ) -> usize {
-        let mut window = Window { records: 0, bytes: 0, taken: 0, failure: None };
+        let mut window = Window {
+            records: 0,
+            bytes: 0,
+            taken: 0,
+            failure: None,
+        };
         let limit = self.limit.unwrap_or(u64::MAX);
         for (place, item) in self.queue.iter_mut().enumerate() {
             if place > 0 && (self.probe || window.bytes.saturating_add(item.weight) > limit) {
@@ -240,7 +259,9 @@ impl Hold {
 
     /// A report about a record of the window.
     pub(super) fn report(&mut self, core: &Core, answer: &Answer<'_, '_>, place: usize) {
-        let Some(window) = &mut self.window else { return };
+        let Some(window) = &mut self.window else {
+            return;
+        };
         if let Some(error) = answer.error {
             window.failure.get_or_insert(code(error));
             return;
@@ -252,7 +273,10 @@ impl Hold {
         // Beyond the window, what was stored before its time must follow this one again.
         let beyond = window.records.saturating_sub(front);
         if front == 0 {
-            self.queue.iter_mut().skip(beyond).for_each(|item| item.stored = None);
+            self.queue
+                .iter_mut()
+                .skip(beyond)
+                .for_each(|item| item.stored = None);
         }
         loop {
             match &mut self.window {
@@ -270,7 +294,9 @@ impl Hold {
 
     /// All reports of the window are there.
     pub(super) fn close_window(&mut self, core: &Core) {
-        let Some(window) = self.window.take() else { return };
+        let Some(window) = self.window.take() else {
+            return;
+        };
         match window.failure {
             None => self.probe = false,
             Some(why) if permanent(why) && window.records == 1 => {
@@ -293,11 +319,14 @@ impl Hold {
         &mut self,
         topic: &str,
         client: &BaseProducer<Reports>,
+        tokens: &mut Tokens,
     ) -> (usize, Option<Code>) {
         self.gap = Gap::default();
         let mut sent = 0;
         while let Some(item) = self.queue.front() {
-            if let Err(why) = item.send(topic, opaque(item.token), client) {
+            let number = tokens.add(item.token);
+            if let Err(why) = item.send(topic, opaque(number), client) {
+                tokens.take(number);
                 return (sent, Some(why));
             }
             self.queue.pop_front();

@@ -5,6 +5,7 @@
 //! afterwards it is *settled* and the supervisor sends *windows* of its queue: one record until the
 //! first success, then all of it, and the lane is open again.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -29,9 +30,38 @@ pub(super) struct Lane {
 struct State {
     /// Records with librdkafka.
     inflight: usize,
+    /// Those of them that are not of a window, in the order in which they came.
+    tokens: Tokens,
     /// The topic's records come with their partition, so a copy must stay in it.
     explicit: bool,
     held: Option<Box<Hold>>,
+}
+
+/// The tokens of records with librdkafka, under consecutive numbers: what is carried to the reports
+/// and says in which order records came, for what a broken client gives back is not in order.
+#[derive(Default)]
+pub(super) struct Tokens {
+    first: u64,
+    tokens: VecDeque<Option<u64>>,
+}
+
+impl Tokens {
+    /// The number of a record with this token.
+    pub(super) fn add(&mut self, token: u64) -> u64 {
+        self.tokens.push_back(Some(token));
+        self.first + self.tokens.len() as u64 - 1
+    }
+
+    /// The token under this number, once.
+    pub(super) fn take(&mut self, number: u64) -> Option<u64> {
+        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let token = self.tokens.get_mut(place)?.take();
+        while self.tokens.front() == Some(&None) {
+            self.tokens.pop_front();
+            self.first += 1;
+        }
+        token
+    }
 }
 
 /// A delivery report.
@@ -42,15 +72,17 @@ pub(super) struct Answer<'a, 'm> {
 
 impl Answer<'_, '_> {
     pub(super) fn stored(&self) -> Option<(i32, i64)> {
-        self.error.is_none().then(|| (self.message.partition(), self.message.offset()))
+        self.error
+            .is_none()
+            .then(|| (self.message.partition(), self.message.offset()))
     }
 
-    fn confirm(&self, core: &Core, opaque: usize) {
+    fn confirm(&self, core: &Core, token: u64) {
         let outcome = Outcome::Stored {
             partition: self.message.partition(),
             offset: self.message.offset(),
         };
-        core.finish(opaque as u64, record::reported_weight(self.message), outcome);
+        core.finish(token, record::reported_weight(self.message), outcome);
     }
 }
 
@@ -68,8 +100,16 @@ pub(super) enum Next {
 
 impl Lane {
     pub(super) fn new(topic: &str) -> Self {
-        let state = State { inflight: 0, explicit: false, held: None };
-        Self { topic: topic.to_owned(), state: Mutex::new(state) }
+        let state = State {
+            inflight: 0,
+            tokens: Tokens::default(),
+            explicit: false,
+            held: None,
+        };
+        Self {
+            topic: topic.to_owned(),
+            state: Mutex::new(state),
+        }
     }
 
     pub(super) fn topic(&self) -> &str {
@@ -88,25 +128,33 @@ impl Lane {
         })
     }
 
-    /// True when the record may go to librdkafka, and counts as there; else it was queued.
-    pub(super) fn enter(&self, core: &Core, token: u64, record: &Record<'_>) -> bool {
+    /// The number under which the record is to go to librdkafka, where it counts as being now; or it
+    /// was queued.
+    pub(super) fn enter(&self, core: &Core, token: u64, record: &Record<'_>) -> Option<u64> {
         let mut state = lock(&self.state);
         state.explicit |= record.partition.is_some();
         let idle = state.inflight == 0;
         let Some(hold) = &mut state.held else {
             state.inflight += 1;
-            return true;
+            return Some(state.tokens.add(token));
         };
         hold.push(Item::of(token, record));
         if idle && hold.limited() {
             core.wake();
         }
-        false
+        None
     }
 
     /// librdkafka did not take a record that entered. It is newer than all that librdkafka has.
-    pub(super) fn bounce(self: &Arc<Self>, core: &Core, item: Item, error: &KafkaError) {
+    pub(super) fn bounce(
+        self: &Arc<Self>,
+        core: &Core,
+        number: u64,
+        item: Item,
+        error: &KafkaError,
+    ) {
         let mut state = lock(&self.state);
+        state.tokens.take(number);
         state.inflight -= 1;
         let settled = state.inflight == 0;
         let hold = self.hold(core, &mut state.held, code(error));
@@ -115,34 +163,41 @@ impl Lane {
         core.wake();
     }
 
-    /// A delivery report. `opaque` is the token, or the place in the window.
-    pub(super) fn report(self: &Arc<Self>, core: &Core, answer: &Answer<'_, '_>, opaque: usize) {
+    /// A delivery report. `number` is from [`Lane::enter`], or the place in the window.
+    pub(super) fn report(self: &Arc<Self>, core: &Core, answer: &Answer<'_, '_>, number: usize) {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         state.inflight = state.inflight.saturating_sub(1);
+        if let Some(hold) = &mut state.held
+            && hold.windowed()
+        {
+            hold.report(core, answer, number);
+            if state.inflight == 0 {
+                hold.close_window(core);
+                core.wake();
+            }
+            return;
+        }
+        let number = number as u64;
+        let Some(token) = state.tokens.take(number) else {
+            return;
+        };
         let partition = answer.message.partition();
         match (&mut state.held, answer.error) {
             (None, None) => {
                 drop(guard);
-                answer.confirm(core, opaque);
+                answer.confirm(core, token);
                 return;
             }
             (None, Some(error)) => {
-                let item = Item::returned(answer, opaque as u64, state.explicit);
-                self.hold(core, &mut state.held, code(error)).take_back(partition, true, item);
-            }
-            (Some(hold), _) if hold.windowed() => {
-                hold.report(core, answer, opaque);
-                if state.inflight == 0 {
-                    hold.close_window(core);
-                    core.wake();
-                }
-                return;
+                let item = Item::returned(answer, token, number, state.explicit);
+                self.hold(core, &mut state.held, code(error))
+                    .take_back(partition, true, item);
             }
             // Nothing of its partition failed before it.
-            (Some(hold), None) if !hold.covers(partition) => answer.confirm(core, opaque),
+            (Some(hold), None) if !hold.covers(partition) => answer.confirm(core, token),
             (Some(hold), error) => {
-                let item = Item::returned(answer, opaque as u64, state.explicit);
+                let item = Item::returned(answer, token, number, state.explicit);
                 hold.take_back(partition, error.is_some(), item);
             }
         }
@@ -160,7 +215,10 @@ impl Lane {
         why: Code,
     ) -> &'a mut Hold {
         held.get_or_insert_with(|| {
-            core.voice.warn(&format!("{} {why:?}", self.topic), &format!("{}: {why}", self.topic));
+            core.voice.warn(
+                &format!("{} {why:?}", self.topic),
+                &format!("{}: {why}", self.topic),
+            );
             lock(&core.held).push(Arc::clone(self));
             Box::new(Hold::new(core, why))
         })
@@ -185,7 +243,9 @@ impl Lane {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         loop {
-            let Some(hold) = &mut state.held else { return Next::Open };
+            let Some(hold) = &mut state.held else {
+                return Next::Open;
+            };
             if !hold.settled || state.inflight > 0 {
                 return Next::Wait;
             }
@@ -211,7 +271,7 @@ impl Lane {
                 state.inflight += hold.open_window(core, &self.topic, client);
                 continue;
             }
-            let (sent, failure) = hold.release(&self.topic, client);
+            let (sent, failure) = hold.release(&self.topic, client, &mut state.tokens);
             state.inflight += sent;
             match failure {
                 None => {
@@ -225,5 +285,29 @@ impl Lane {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_lead_to_tokens_once_in_any_order() {
+        let mut tokens = Tokens::default();
+        let numbers: Vec<u64> = [7, 7, 9]
+            .into_iter()
+            .map(|token| tokens.add(token))
+            .collect();
+        assert_eq!(tokens.take(numbers[1]), Some(7));
+        assert_eq!(tokens.take(numbers[1]), None);
+        assert_eq!(tokens.take(numbers[0]), Some(7));
+        assert_eq!((tokens.take(numbers[0]), tokens.take(99)), (None, None));
+        let next = tokens.add(11);
+        assert_eq!(
+            (tokens.take(next), tokens.take(numbers[2])),
+            (Some(11), Some(9))
+        );
+        assert!(tokens.tokens.is_empty());
     }
 }

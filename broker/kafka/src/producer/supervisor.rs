@@ -85,9 +85,12 @@ impl Supervisor {
     fn replace_broken(&self) {
         let core = &self.builder.core;
         let old = Arc::clone(&read(&self.client));
-        let Some((code, reason)) = old.producer.client().fatal_error() else { return };
+        let Some((code, reason)) = old.producer.client().fatal_error() else {
+            return;
+        };
         tracing::warn!(?code, %reason, "the Kafka producer broke; a new one repeats what it held");
-        old.producer.purge(PurgeConfig::default().queue().inflight());
+        old.producer
+            .purge(PurgeConfig::default().queue().inflight());
         let deadline = Instant::now() + GIVE_BACK;
         while old.producer.in_flight_count() > 0 && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(2));
@@ -95,11 +98,14 @@ impl Supervisor {
         match self.builder.build() {
             Ok(new) => {
                 *write(&self.client) = Arc::new(new);
+                core.replacements.fetch_add(1, Ordering::Relaxed);
                 old.end();
                 let lanes = lock(&core.held).clone();
                 lanes.iter().for_each(|lane| lane.hurry());
             }
-            Err(error) => core.voice.warn("build", &format!("no new Kafka producer: {error}")),
+            Err(error) => core
+                .voice
+                .warn("build", &format!("no new Kafka producer: {error}")),
         }
     }
 }

@@ -75,7 +75,16 @@ impl Solo {
         consumer.set_nonempty_callback(move || {
             let _ = ready.send(());
         });
-        Ok((Self { consumer, woken, copier: Copier::default(), assigned: 0, known: Vec::new() }, wake))
+        Ok((
+            Self {
+                consumer,
+                woken,
+                copier: Copier::default(),
+                assigned: 0,
+                known: Vec::new(),
+            },
+            wake,
+        ))
     }
 
     /// Reads these partitions, and nothing else, from these places.
@@ -154,7 +163,10 @@ impl Ends {
             config.set("isolation.level", level);
             config.create_with_context(Quiet(Voice::new(name)))
         };
-        Ok(Self { written: client("read_uncommitted")?, stable: client("read_committed")? })
+        Ok(Self {
+            written: client("read_uncommitted")?,
+            stable: client("read_committed")?,
+        })
     }
 
     fn ask(
@@ -221,6 +233,8 @@ impl Ends {
             None => written.insert(Self::ask(&self.written, topic, partitions)?),
         };
         let stable = Self::ask(&self.stable, topic, partitions)?;
-        Ok(written.iter().all(|(partition, end)| stable.get(partition).is_some_and(|s| s >= end)))
+        Ok(written
+            .iter()
+            .all(|(partition, end)| stable.get(partition).is_some_and(|s| s >= end)))
     }
 }

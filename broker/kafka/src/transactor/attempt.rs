@@ -33,7 +33,10 @@ pub(super) enum Ended {
     Broken(Code),
     /// None of it is, once a new session has ended it; Kafka refuses a record of one of these
     /// changes for good.
-    Refused { suspects: BTreeSet<usize>, code: Code },
+    Refused {
+        suspects: BTreeSet<usize>,
+        code: Code,
+    },
     /// The commit was asked for, and the answer was lost.
     Unknown(Lost),
 }
@@ -78,7 +81,7 @@ pub(super) fn run(
     if let Some(ended) = send_offsets(session, &offsets, group, mark, changes) {
         return ended;
     }
-    match repeat(|| session.producer.commit_transaction(CALL)) {
+    match repeat(session, || session.producer.commit_transaction(CALL)) {
         Ok(()) => Ended::Committed,
         // Even an error that calls for an abort may follow a commit that was done.
         Err(_) => Ended::Unknown(Lost {
@@ -104,12 +107,18 @@ fn send_offsets(
             return Some(Ended::Broken(code(&error)));
         }
     }
-    let sent =
-        repeat(|| session.producer.send_offsets_to_transaction(&list, group, CALL));
+    let sent = repeat(session, || {
+        session
+            .producer
+            .send_offsets_to_transaction(&list, group, CALL)
+    });
     let Err(error) = sent else { return None };
     let why = code(&error);
     if refused(why) && why != Code::GroupAuthorizationFailed {
-        return Some(Ended::Refused { suspects: (0..changes.len()).collect(), code: why });
+        return Some(Ended::Refused {
+            suspects: (0..changes.len()).collect(),
+            code: why,
+        });
     }
     Some(abort(session, why))
 }
@@ -129,8 +138,9 @@ fn abort(session: &Session, why: Code) -> Ended {
 fn judge(session: &Session, failed: &[Failed]) -> Option<Ended> {
     let first = failed.first()?;
     let culprits = failed.iter().filter(|failed| refused(failed.code));
-    let culprits: Vec<_> =
-        culprits.map(|failed| (failed.change, failed.code, failed.topic.as_str())).collect();
+    let culprits: Vec<_> = culprits
+        .map(|failed| (failed.change, failed.code, failed.topic.as_str()))
+        .collect();
     if culprits.is_empty() {
         return Some(Ended::Broken(first.code));
     }
@@ -154,7 +164,10 @@ fn refuse<'a>(
     }
     match suspects.is_empty() {
         true => Ended::Broken(why),
-        false => Ended::Refused { suspects, code: why },
+        false => Ended::Refused {
+            suspects,
+            code: why,
+        },
     }
 }
 
@@ -175,17 +188,23 @@ fn missing(code: Code) -> bool {
 fn refused(code: Code) -> bool {
     permanent(code)
         || missing(code)
-        || matches!(code, Code::UnknownPartition | Code::TopicAuthorizationFailed)
+        || matches!(
+            code,
+            Code::UnknownPartition | Code::TopicAuthorizationFailed
+        )
 }
 
 /// Repeats a call that librdkafka goes on with.
-fn repeat(mut call: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+fn repeat(
+    session: &Session,
+    mut call: impl FnMut() -> Result<(), KafkaError>,
+) -> Result<(), KafkaError> {
     let until = Instant::now() + CALLS;
+    let again = || session.going() && Instant::now() < until;
     loop {
         match call() {
-            Err(KafkaError::Transaction(error))
-                if error.is_retriable() && Instant::now() < until => {}
-            Err(KafkaError::Flush(Code::OperationTimedOut)) if Instant::now() < until => {}
+            Err(KafkaError::Transaction(error)) if error.is_retriable() && again() => {}
+            Err(KafkaError::Flush(Code::OperationTimedOut)) if again() => {}
             other => return other,
         }
     }

@@ -20,6 +20,8 @@ use crate::support::{code, lock};
 
 /// How long librdkafka's events are waited for at a time; a stop is noticed after that.
 const POLL: Duration = Duration::from_millis(250);
+/// How soon an end is noticed.
+const STEP: Duration = Duration::from_millis(250);
 /// How long the reports of one batch may take to be read.
 const BATCH: Duration = Duration::from_millis(20);
 /// How long one try to take over the transactional id may last.
@@ -46,7 +48,10 @@ impl Maker {
             .set("retry.backoff.ms", "5")
             .set("retry.backoff.max.ms", "100")
             .set("batch.size", self.settings.batch_bytes.to_string())
-            .set("message.max.bytes", self.settings.max_record_bytes.to_string())
+            .set(
+                "message.max.bytes",
+                self.settings.max_record_bytes.to_string(),
+            )
             .set("queue.buffering.max.messages", "0")
             .set("queue.buffering.max.kbytes", "4194304")
             .set("topic.metadata.propagation.max.ms", "2000");
@@ -63,7 +68,10 @@ impl Maker {
 
     /// A session that owns the transactional id: transactions left open by an older one have ended.
     pub(super) fn make(&self) -> Result<Session, KafkaError> {
-        let reports = Reports { shared: Arc::clone(&self.shared), state: Arc::default() };
+        let reports = Reports {
+            shared: Arc::clone(&self.shared),
+            state: Arc::default(),
+        };
         let state = Arc::clone(&reports.state);
         let producer: Arc<BaseProducer<Reports>> =
             Arc::new(self.config().create_with_context(reports)?);
@@ -79,7 +87,12 @@ impl Maker {
                 })
                 .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
         }
-        let session = Session { producer, state, stop };
+        let session = Session {
+            producer,
+            state,
+            stop,
+            shared: Arc::clone(&self.shared),
+        };
         loop {
             match session.producer.init_transactions(INIT) {
                 Ok(()) => return Ok(session),
@@ -96,6 +109,7 @@ pub(super) struct Session {
     pub(super) producer: Arc<BaseProducer<Reports>>,
     state: Arc<(Mutex<Reported>, Condvar)>,
     stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
 }
 
 impl Drop for Session {
@@ -123,6 +137,11 @@ pub(super) struct Failed {
 }
 
 impl Session {
+    /// The transactor is not to end.
+    pub(super) fn going(&self) -> bool {
+        self.shared.going()
+    }
+
     /// Forgets the last transaction's reports.
     pub(super) fn begin(&self) -> Result<(), KafkaError> {
         *lock(&self.state.0) = Reported::default();
@@ -171,7 +190,10 @@ impl Session {
             if left.is_zero() {
                 return false;
             }
-            state = match self.state.1.wait_timeout(state, left) {
+            if !self.going() {
+                return false;
+            }
+            state = match self.state.1.wait_timeout(state, left.min(STEP)) {
                 Ok((state, _)) => state,
                 Err(error) => PoisonError::into_inner(error).0,
             };

@@ -49,7 +49,10 @@ impl Worker {
         group: GroupHandle,
         done: Box<dyn Fn(u64, Done) + Send + Sync>,
     ) -> Self {
-        let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let start = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_nanos();
         Self {
             maker,
             group,
@@ -73,7 +76,8 @@ impl Worker {
                     Err(_) => return,
                 }
             }
-            self.queue.extend(std::iter::from_fn(|| changes.try_recv().ok()));
+            self.queue
+                .extend(std::iter::from_fn(|| changes.try_recv().ok()));
             if !self.maker.shared.going() {
                 return;
             }
@@ -107,7 +111,9 @@ impl Worker {
         // First the generation, then what is ours: so whatever is ours is ours in that generation.
         let metadata = self.group.metadata();
         self.answer_fenced(metadata.is_none());
-        let (Some(metadata), Some(session)) = (metadata, &self.session) else { return };
+        let (Some(metadata), Some(session)) = (metadata, &self.session) else {
+            return;
+        };
         let count = self.next();
         if count == 0 {
             return;
@@ -167,7 +173,10 @@ impl Worker {
     }
 
     fn settle(&self, change: &Change) {
-        self.maker.shared.bytes.fetch_sub(change.weight(), Ordering::Relaxed);
+        self.maker
+            .shared
+            .bytes
+            .fetch_sub(change.weight(), Ordering::Relaxed);
         self.maker.shared.changes.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -175,14 +184,20 @@ impl Worker {
     fn answer_fenced(&mut self, all: bool) {
         let ours =
             |offset: &super::TopicOffset| self.group.owns(offset.owner_topic(), offset.partition);
-        if !all && self.queue.iter().all(|change| change.offsets.iter().all(ours)) {
+        if !all
+            && self
+                .queue
+                .iter()
+                .all(|change| change.offsets.iter().all(ours))
+        {
             return;
         }
         let suspects = self.suspects;
         let mut kept = VecDeque::with_capacity(self.queue.len());
         for (index, change) in std::mem::take(&mut self.queue).into_iter().enumerate() {
-            let ours =
-                |offset: &super::TopicOffset| self.group.owns(offset.owner_topic(), offset.partition);
+            let ours = |offset: &super::TopicOffset| {
+                self.group.owns(offset.owner_topic(), offset.partition)
+            };
             if !all && change.offsets.iter().all(ours) {
                 kept.push_back(change);
                 continue;
@@ -197,7 +212,10 @@ impl Worker {
     }
 
     fn committed(&mut self, count: usize) {
-        self.maker.shared.transactions.fetch_add(1, Ordering::Relaxed);
+        self.maker
+            .shared
+            .transactions
+            .fetch_add(1, Ordering::Relaxed);
         for _ in 0..count {
             if let Some(change) = self.queue.pop_front() {
                 self.finish(&change, Done::Committed);
@@ -209,7 +227,8 @@ impl Worker {
     /// A record is refused for good: a broker refuses a whole batch, so only a change that was
     /// alone, or the only one that failed, is known to be the culprit.
     fn refused(&mut self, count: usize, suspects: &BTreeSet<usize>, code: Code) {
-        let certain = suspects.len() == 1 || !(permanent(code) || count > 1 && all(suspects, count));
+        let certain =
+            suspects.len() == 1 || !(permanent(code) || count > 1 && all(suspects, count));
         if !certain {
             let last = suspects.last().map_or(count, |last| last + 1);
             self.suspects = self.suspects.max(last);
@@ -221,16 +240,26 @@ impl Worker {
                 self.suspects = self.suspects.saturating_sub(1);
                 let too_large = matches!(
                     code,
-                    Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize
+                    Code::MessageSizeTooLarge
+                        | Code::MessageBatchTooLarge
+                        | Code::InvalidMessageSize
                 );
-                self.finish(&change, Done::Refused { error: code.to_string(), too_large });
+                self.finish(
+                    &change,
+                    Done::Refused {
+                        error: code.to_string(),
+                        too_large,
+                    },
+                );
             }
         }
     }
 
     /// Finds out what became of a transaction whose answer was lost; false: not yet.
     fn find_lost(&mut self) -> bool {
-        let Some((lost, count)) = self.lost.take() else { return true };
+        let Some((lost, count)) = self.lost.take() else {
+            return true;
+        };
         match self.look(&lost) {
             Ok(true) => {
                 self.committed(count);
@@ -238,7 +267,10 @@ impl Worker {
             }
             Ok(false) => true,
             Err(error) => {
-                self.maker.shared.voice.warn("lost", &format!("a lost answer: {error}"));
+                self.maker
+                    .shared
+                    .voice
+                    .warn("lost", &format!("a lost answer: {error}"));
                 self.lost = Some((lost, count));
                 self.maker.shared.pause(AWAY);
                 false
@@ -253,7 +285,9 @@ impl Worker {
             let mut log = Restorer::new(bootstrap, &self.maker.transactional_id, extra)?;
             return log.is_committed(topic, *partition, *offset, Instant::now() + LOOK);
         }
-        let Some((topic, partition)) = &lost.offset else { return Ok(false) };
+        let Some((topic, partition)) = &lost.offset else {
+            return Ok(false);
+        };
         let mut config = consumer_config(bootstrap, extra);
         config.set("group.id", self.group.group_id());
         let consumer: BaseConsumer = config.create()?;

@@ -27,9 +27,15 @@ fn records_are_found_by_offset() {
     }
     done.take(10_000);
     let (sender, answers) = events();
-    let fetcher = Fetcher::new(&kafka.bootstrap(), "test-fetch", &topic, &[], move |token, bodies| {
-        sender.send((token, bodies)).unwrap_or_default();
-    })
+    let fetcher = Fetcher::new(
+        &kafka.bootstrap(),
+        "test-fetch",
+        &topic,
+        &[],
+        move |token, bodies| {
+            sender.send((token, bodies)).unwrap_or_default();
+        },
+    )
     .unwrap();
     // Offset n of partition p holds number 2n + p.
     let start = Instant::now();
@@ -42,7 +48,10 @@ fn records_are_found_by_offset() {
     found.sort_by_key(|(token, _)| *token);
     let numbers = |index: usize| -> Vec<(i64, Option<u64>)> {
         let (_, bodies) = &found[index];
-        bodies.iter().map(|(offset, body)| (*offset, body.as_ref().map(|m| number(m)))).collect()
+        bodies
+            .iter()
+            .map(|(offset, body)| (*offset, body.as_ref().map(|m| number(m))))
+            .collect()
     };
     assert_eq!(
         numbers(0),
@@ -56,7 +65,11 @@ fn records_are_found_by_offset() {
         ]
     );
     assert_eq!(numbers(1).len(), 1000);
-    assert!(numbers(1).iter().all(|(offset, number)| *number == Some(*offset as u64 * 2 + 1)));
+    assert!(
+        numbers(1)
+            .iter()
+            .all(|(offset, number)| *number == Some(*offset as u64 * 2 + 1))
+    );
     assert_eq!(numbers(2), [(10, Some(20)), (4500, Some(9000))]);
     assert_eq!(numbers(3), []);
     fetcher.fetch(5, 0, (0..100).collect(), 1000);

@@ -39,12 +39,18 @@ fn a_partition_is_read_from_where_it_is_resumed() {
     println!("joined after {:.1?}", start.elapsed());
     events.none_for(Duration::from_millis(700));
     let handle = group.handle();
-    let place = handle.committed(&[(&topic, 0), (&topic, 1)], soon()).unwrap();
+    let place = handle
+        .committed(&[(&topic, 0), (&topic, 1)], soon())
+        .unwrap();
     assert!(place.iter().all(|place| place.offset.is_none()));
     let full = kafka.read(&topic, 4)[0].partition;
     let start = Instant::now();
     for partition in 0..4 {
-        handle.resume(&topic, partition, Some(if partition == full { 40 } else { 0 }));
+        handle.resume(
+            &topic,
+            partition,
+            Some(if partition == full { 40 } else { 0 }),
+        );
     }
     let mut numbers = Vec::new();
     while numbers.len() < 60 {
@@ -69,7 +75,10 @@ fn a_partition_is_read_from_where_it_is_resumed() {
     println!("from produce to record: {}", spread(times));
     let before = cpu();
     std::thread::sleep(Duration::from_secs(2));
-    println!("idle group: {:?} CPU in 2 s (other tests included)", cpu() - before);
+    println!(
+        "idle group: {:?} CPU in 2 s (other tests included)",
+        cpu() - before
+    );
     handle.commit(&[(&topic, 2, 77)], true).unwrap();
     let place = handle.committed(&[(&topic, 2)], soon()).unwrap();
     assert_eq!(place[0].offset, Some(77));
@@ -94,8 +103,12 @@ fn reading_pauses_while_too_much_is_outstanding() {
     }
     done.take(2000);
     let (sender, received) = events();
-    let mut config =
-        GroupConfig::new(&kafka.bootstrap(), &unique("pressure-group"), "pod", &[&topic]);
+    let mut config = GroupConfig::new(
+        &kafka.bootstrap(),
+        &unique("pressure-group"),
+        "pod",
+        &[&topic],
+    );
     config.outstanding_bytes = 100_000;
     config.wait_for_resume = false;
     let group = Group::start(config, move |event| sender.send(event).unwrap_or_default()).unwrap();
@@ -139,12 +152,20 @@ fn an_orderly_leave_hands_over_quickly() {
         _ => None,
     });
     assert_eq!(revoked.len(), 3);
-    assert!(revoked.iter().all(|(topic, partition)| one.handle().owns(topic, *partition)));
+    assert!(
+        revoked
+            .iter()
+            .all(|(topic, partition)| one.handle().owns(topic, *partition))
+    );
     assert_eq!(two.handle().owned(), []);
     one.handle().release(revoked.clone());
     assert_eq!(events_two.find(assigned).len(), 3);
     println!("a second pod has its share after {:.1?}", start.elapsed());
-    assert!(!revoked.iter().any(|(topic, partition)| one.handle().owns(topic, *partition)));
+    assert!(
+        !revoked
+            .iter()
+            .any(|(topic, partition)| one.handle().owns(topic, *partition))
+    );
     let start = Instant::now();
     let handle = one.handle();
     let leave = std::thread::spawn(move || (one.give_up(soon()), one));

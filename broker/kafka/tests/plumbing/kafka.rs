@@ -56,9 +56,19 @@ impl Kafka {
             .arg(&config)
             .output()
             .expect("java runs");
-        assert!(formatted.status.success(), "{}", String::from_utf8_lossy(&formatted.stderr));
+        assert!(
+            formatted.status.success(),
+            "{}",
+            String::from_utf8_lossy(&formatted.stderr)
+        );
         let process = Mutex::new(Self::spawn(&folder));
-        let kafka = Self { process, folder, port, proxied, proxy };
+        let kafka = Self {
+            process,
+            folder,
+            port,
+            proxied,
+            proxy,
+        };
         kafka.wait();
         kafka
     }
@@ -70,7 +80,13 @@ impl Kafka {
             .open(folder.path().join("kafka.log"))
             .unwrap();
         Command::new("java")
-            .args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp", &class_path(), "kafka.Kafka"])
+            .args([
+                "-Xmx512m",
+                "-XX:TieredStopAtLevel=1",
+                "-cp",
+                &class_path(),
+                "kafka.Kafka",
+            ])
             .arg(folder.path().join("server.properties"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -104,7 +120,11 @@ impl Kafka {
         let consumer: BaseConsumer = client::base_config(&self.bootstrap()).create().unwrap();
         while let Err(error) = consumer.fetch_metadata(None, Duration::from_secs(2)) {
             let log = || fs::read_to_string(self.folder.path().join("kafka.log")).unwrap();
-            assert!(Instant::now() < end, "Kafka does not serve: {error}\n{}", log());
+            assert!(
+                Instant::now() < end,
+                "Kafka does not serve: {error}\n{}",
+                log()
+            );
         }
     }
 
@@ -149,21 +169,30 @@ impl Kafka {
 
 impl Drop for Kafka {
     fn drop(&mut self) {
-        let process = self.process.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let process = self
+            .process
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
         let _ = process.kill();
         let _ = process.wait();
     }
 }
 
 fn class_path() -> String {
-    let home = std::env::var_os("ISTHMUS_KAFKA_HOME").map(PathBuf::from).unwrap_or_else(|| {
-        let cache = std::env::var_os("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
-        cache.join("isthmus/kafka-4.1.1")
-    });
+    let home = std::env::var_os("ISTHMUS_KAFKA_HOME")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| {
+            let cache = std::env::var_os("XDG_CACHE_HOME")
+                .map(PathBuf::from)
+                .unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
+            cache.join("isthmus/kafka-4.1.1")
+        });
     let lib = home.join("lib");
-    assert!(lib.is_dir(), "no Kafka in {}: set ISTHMUS_KAFKA_HOME", lib.display());
+    assert!(
+        lib.is_dir(),
+        "no Kafka in {}: set ISTHMUS_KAFKA_HOME",
+        lib.display()
+    );
     format!("{}/*", lib.display())
 }
 
@@ -210,7 +239,9 @@ pub(crate) fn events<T>() -> (Sender<T>, Events<T>) {
 
 impl<T: std::fmt::Debug> Events<T> {
     pub(crate) fn next(&self) -> T {
-        self.0.recv_timeout(Duration::from_secs(60)).expect("an event within 60 s")
+        self.0
+            .recv_timeout(Duration::from_secs(60))
+            .expect("an event within 60 s")
     }
 
     pub(crate) fn take(&self, count: usize) -> Vec<T> {
@@ -226,6 +257,11 @@ impl<T: std::fmt::Debug> Events<T> {
         }
     }
 
+    /// One that is there already.
+    pub(crate) fn ready(&self) -> Option<T> {
+        self.0.try_recv().ok()
+    }
+
     pub(crate) fn none_for(&self, time: Duration) {
         if let Ok(event) = self.0.recv_timeout(time) {
             panic!("unexpected: {event:?}");
@@ -237,13 +273,23 @@ impl<T: std::fmt::Debug> Events<T> {
 pub(crate) fn spread(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
     let at = |part: usize| times[(times.len() * part / 100).min(times.len() - 1)];
-    format!("p50 {:.1?}, p99 {:.1?}, worst {:.1?}", at(50), at(99), at(100))
+    format!(
+        "p50 {:.1?}, p99 {:.1?}, worst {:.1?}",
+        at(50),
+        at(99),
+        at(100)
+    )
 }
 
 /// CPU time of this process so far.
 pub(crate) fn cpu() -> Duration {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .unwrap()
+        .1
+        .split_whitespace()
+        .collect();
     let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
     Duration::from_millis(ticks * 10)
 }

@@ -47,13 +47,19 @@ fn nothing_is_lost_or_reordered_when_kafka_is_killed() {
             assert_eq!(token, last + 10, "confirmations are in order per key");
         }
     }
-    println!("{sent} records over two kills; the last confirmed {:.1?} after", back.elapsed());
+    println!(
+        "{sent} records over two kills; the last confirmed {:.1?} after",
+        back.elapsed()
+    );
     let messages = kafka.read(&topic, 4);
     println!("{} records stored for {sent}", messages.len());
     let mut distinct = 0;
     for (key, numbers) in by_key(&messages) {
         let mut seen = HashSet::new();
-        let first: Vec<u64> = numbers.into_iter().filter(|number| seen.insert(*number)).collect();
+        let first: Vec<u64> = numbers
+            .into_iter()
+            .filter(|number| seen.insert(*number))
+            .collect();
         assert!(first.is_sorted_by(|a, b| a < b), "{key:?}");
         distinct += first.len() as u64;
     }
@@ -97,9 +103,15 @@ fn transactions_go_on_when_kafka_is_killed() {
     let mut stored: Vec<u64> = Vec::new();
     for partition in 0..4 {
         let numbers = bench.stored(&kafka, partition);
-        assert!(numbers.is_sorted_by(|a, b| a < b), "once each and in order: {numbers:?}");
+        assert!(
+            numbers.is_sorted_by(|a, b| a < b),
+            "once each and in order: {numbers:?}"
+        );
         stored.extend(numbers);
     }
     stored.sort_unstable();
-    assert_eq!(stored, tokens, "visible is exactly what was said to be committed");
+    assert_eq!(
+        stored, tokens,
+        "visible is exactly what was said to be committed"
+    );
 }

@@ -9,10 +9,16 @@ use isthmus_kafka::record::{Message, Record};
 
 use crate::kafka::{Events, Kafka, cpu, events, shared, spread, unique};
 
-pub(crate) fn producer(kafka: &Kafka, settings: ProducerSettings) -> (Producer, Events<(u64, Outcome)>) {
+pub(crate) fn producer(
+    kafka: &Kafka,
+    settings: ProducerSettings,
+) -> (Producer, Events<(u64, Outcome)>) {
     let (sender, done) = events();
     let report = move |token, outcome| sender.send((token, outcome)).unwrap_or_default();
-    (Producer::new(&kafka.bootstrap(), "test", settings, report).unwrap(), done)
+    (
+        Producer::new(&kafka.bootstrap(), "test", settings, report).unwrap(),
+        done,
+    )
 }
 
 /// A record whose value begins with its number.
@@ -26,7 +32,11 @@ pub(crate) fn send(producer: &Producer, topic: &str, key: &str, number: u64, siz
             topic,
             key: Some(key.as_bytes()),
             value: Some(&value),
-            headers: &[("seq", Some(seq.as_bytes())), ("none", None), ("empty", Some(b""))],
+            headers: &[
+                ("seq", Some(seq.as_bytes())),
+                ("none", None),
+                ("empty", Some(b"")),
+            ],
             ..Record::default()
         },
     );
@@ -40,7 +50,9 @@ pub(crate) fn number(message: &Message) -> u64 {
 pub(crate) fn by_key(messages: &[Message]) -> HashMap<Vec<u8>, Vec<u64>> {
     let mut keys: HashMap<_, Vec<u64>> = HashMap::new();
     for message in messages {
-        keys.entry(message.key.clone().unwrap()).or_default().push(number(message));
+        keys.entry(message.key.clone().unwrap())
+            .or_default()
+            .push(number(message));
     }
     keys
 }
@@ -65,7 +77,10 @@ fn one_record_is_confirmed_quickly_and_as_it_was() {
         thread::sleep(Duration::from_millis(2));
     }
     println!("single record: {}", spread(times.split_off(20)));
-    assert_eq!((producer.backlog_bytes(), producer.backlog_records()), (0, 0));
+    assert_eq!(
+        (producer.backlog_bytes(), producer.backlog_records()),
+        (0, 0)
+    );
     let messages = kafka.read(&topic, 4);
     assert_eq!(messages.len(), 300);
     let first = &messages[0];
@@ -79,10 +94,17 @@ fn one_record_is_confirmed_quickly_and_as_it_was() {
         ]
     );
     // Murmur2 of "key" by Kafka's own sign rule: what a Java producer computes over 4 partitions.
-    assert!(messages.iter().all(|message| message.partition == first.partition));
+    assert!(
+        messages
+            .iter()
+            .all(|message| message.partition == first.partition)
+    );
     let before = cpu();
     thread::sleep(Duration::from_secs(2));
-    println!("idle: {:?} CPU in 2 s (other tests included)", cpu() - before);
+    println!(
+        "idle: {:?} CPU in 2 s (other tests included)",
+        cpu() - before
+    );
     assert_eq!(producer.close(Instant::now() + Duration::from_secs(5)), 0);
 }
 
@@ -101,7 +123,13 @@ fn order_holds_under_load() {
                     while producer.backlog_bytes() > 32 << 20 {
                         thread::sleep(Duration::from_millis(1));
                     }
-                    send(producer, topic, &format!("k{thread}"), thread * each + number, 1024);
+                    send(
+                        producer,
+                        topic,
+                        &format!("k{thread}"),
+                        thread * each + number,
+                        1024,
+                    );
                 }
             });
         }
@@ -137,7 +165,11 @@ fn a_missing_topic_is_held_and_flows_in_order_once_it_is_there() {
     while producer.held_topics().is_empty() {
         thread::sleep(Duration::from_millis(10));
     }
-    println!("held after {:.1?}: {:?}", start.elapsed(), producer.held_topics());
+    println!(
+        "held after {:.1?}: {:?}",
+        start.elapsed(),
+        producer.held_topics()
+    );
     for number in 50..100 {
         send(&producer, &topic, &format!("k{}", number % 3), number, 100);
     }
@@ -156,7 +188,10 @@ fn a_missing_topic_is_held_and_flows_in_order_once_it_is_there() {
     for (_, numbers) in by_key(&kafka.read(&topic, 3)) {
         assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
     }
-    assert_eq!((producer.backlog_bytes(), producer.held_topics().len()), (0, 0));
+    assert_eq!(
+        (producer.backlog_bytes(), producer.held_topics().len()),
+        (0, 0)
+    );
     send(&producer, &topic, "k", 2000, 100);
     assert_eq!(done.next().0, 2000);
 }
@@ -192,16 +227,25 @@ fn an_oversize_record_among_batches_above_the_limit_is_found() {
     let start = Instant::now();
     let outcomes = done.take(1001);
     println!("small batches: all answered after {:.1?}", start.elapsed());
-    assert!(outcomes.iter().map(|(token, _)| *token).is_sorted(), "in order, the refusal too");
+    assert!(
+        outcomes.iter().map(|(token, _)| *token).is_sorted(),
+        "in order, the refusal too"
+    );
     check_one_refused(&outcomes, 500);
     let keys = by_key(&kafka.read(&topic, 1));
     let mut last_copies = keys[&b"k"[..]].clone();
-    println!("small batches: {} records stored for 1000", last_copies.len());
+    println!(
+        "small batches: {} records stored for 1000",
+        last_copies.len()
+    );
     last_copies.reverse();
     let mut seen = std::collections::HashSet::new();
     last_copies.retain(|number| seen.insert(*number));
     assert_eq!(last_copies.len(), 1000);
-    assert!(last_copies.is_sorted_by(|a, b| a > b), "the last copies stand in order");
+    assert!(
+        last_copies.is_sorted_by(|a, b| a > b),
+        "the last copies stand in order"
+    );
 }
 
 fn check_one_refused(outcomes: &[(u64, Outcome)], culprit: u64) {
@@ -218,13 +262,19 @@ fn check_one_refused(outcomes: &[(u64, Outcome)], culprit: u64) {
 fn larger_than_the_producer_itself_takes() {
     let kafka = shared();
     let topic = kafka.topic("local", 1);
-    let settings = ProducerSettings { max_record_bytes: 100_000, ..ProducerSettings::default() };
+    let settings = ProducerSettings {
+        max_record_bytes: 100_000,
+        ..ProducerSettings::default()
+    };
     let (producer, done) = producer(&kafka, settings);
     send(&producer, &topic, "k", 0, 100);
     send(&producer, &topic, "k", 1, 200_000);
     send(&producer, &topic, "k", 2, 100);
     let outcomes = done.take(3);
-    assert!(outcomes.iter().map(|(token, _)| *token).is_sorted(), "{outcomes:?}");
+    assert!(
+        outcomes.iter().map(|(token, _)| *token).is_sorted(),
+        "{outcomes:?}"
+    );
     check_one_refused(&outcomes, 1);
 }
 
@@ -235,10 +285,65 @@ fn a_record_without_a_key_is_refused_alone_by_a_compacted_topic() {
     kafka.create(&topic, 1, &[("cleanup.policy", "compact")]);
     let (producer, done) = producer(&kafka, ProducerSettings::default());
     send(&producer, &topic, "k", 0, 100);
-    producer.produce(1, &Record { topic: &topic, value: Some(b"v"), ..Record::default() });
+    producer.produce(
+        1,
+        &Record {
+            topic: &topic,
+            value: Some(b"v"),
+            ..Record::default()
+        },
+    );
     send(&producer, &topic, "k", 2, 100);
     let outcomes = done.take(3);
-    let refused: Vec<_> =
-        outcomes.iter().filter(|(_, outcome)| !stored(outcome)).map(|(token, _)| *token).collect();
+    let refused: Vec<_> = outcomes
+        .iter()
+        .filter(|(_, outcome)| !stored(outcome))
+        .map(|(token, _)| *token)
+        .collect();
     assert_eq!(refused, [1], "{outcomes:?}");
+}
+
+/// librdkafka's own stand-in for Kafka is the one that can answer so.
+#[test]
+fn a_client_that_breaks_is_replaced_and_repeats_what_it_held() {
+    use rdkafka::consumer::Consumer as _;
+    let mock = rdkafka::mocking::MockCluster::new(1).unwrap();
+    mock.create_topic("t", 1, 1).unwrap();
+    let (sender, done) = events();
+    let report = move |token, outcome| sender.send((token, outcome)).unwrap_or_default();
+    let bootstrap = mock.bootstrap_servers();
+    let producer = Producer::new(&bootstrap, "test", ProducerSettings::default(), report).unwrap();
+    send(&producer, "t", "k", 0, 100);
+    assert_eq!(done.next().0, 0);
+    let broken = rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    mock.request_errors(rdkafka::types::RDKafkaApiKey::Produce, &[broken; 2]);
+    let start = Instant::now();
+    for number in 1..2000 {
+        send(&producer, "t", "k", number, 1000);
+    }
+    let outcomes = done.take(1999);
+    println!("broken, replaced and repeated: {:.1?}", start.elapsed());
+    assert!(producer.replacements() > 0);
+    assert!(outcomes.iter().map(|(token, _)| *token).is_sorted());
+    assert!(outcomes.iter().all(|(_, outcome)| stored(outcome)));
+    let consumer: rdkafka::consumer::BaseConsumer = isthmus_kafka::client::base_config(&bootstrap)
+        .set("group.id", "g")
+        .create()
+        .unwrap();
+    let mut list = rdkafka::TopicPartitionList::new();
+    list.add_partition_offset("t", 0, rdkafka::Offset::Beginning)
+        .unwrap();
+    consumer.assign(&list).unwrap();
+    let mut numbers = Vec::new();
+    while numbers.last() != Some(&1999) {
+        use rdkafka::Message as _;
+        let message = consumer.poll(Duration::from_secs(20)).unwrap().unwrap();
+        let value = message.payload().unwrap();
+        numbers.push(u64::from_be_bytes(value[..8].try_into().unwrap()));
+    }
+    println!("{} records stored for 2000", numbers.len());
+    let mut seen = std::collections::HashSet::new();
+    numbers.retain(|number| seen.insert(*number));
+    assert_eq!(numbers, (0..2000).collect::<Vec<_>>());
+    assert_eq!(producer.held_topics(), []);
 }

@@ -24,13 +24,18 @@ impl Proxy {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let mut state = shared.0.lock().unwrap();
-                let Ok(kafka) = TcpStream::connect(("127.0.0.1", target)) else { continue };
+                let Ok(kafka) = TcpStream::connect(("127.0.0.1", target)) else {
+                    continue;
+                };
                 if state.cut {
                     continue;
                 }
-                state.open.extend([client.try_clone().unwrap(), kafka.try_clone().unwrap()]);
+                state
+                    .open
+                    .extend([client.try_clone().unwrap(), kafka.try_clone().unwrap()]);
                 drop(state);
-                let (back_from, back_to) = (kafka.try_clone().unwrap(), client.try_clone().unwrap());
+                let (back_from, back_to) =
+                    (kafka.try_clone().unwrap(), client.try_clone().unwrap());
                 let shared = Arc::clone(&shared);
                 thread::spawn(move || forward(&shared, client, kafka));
                 thread::spawn(move || answers(back_from, back_to));
@@ -46,7 +51,14 @@ impl Proxy {
     pub(crate) fn wait_cut(&self) {
         let state = self.0.0.lock().unwrap();
         let limit = Duration::from_secs(30);
-        assert!(self.0.1.wait_timeout_while(state, limit, |state| !state.cut).unwrap().0.cut);
+        assert!(
+            self.0
+                .1
+                .wait_timeout_while(state, limit, |state| !state.cut)
+                .unwrap()
+                .0
+                .cut
+        );
     }
 
     pub(crate) fn heal(&self) {
@@ -76,7 +88,11 @@ fn forward(shared: &(Mutex<State>, Condvar), mut from: TcpStream, mut to: TcpStr
             state.cut = true;
             // The answers' way is closed first, so that none slips through.
             state.open.iter().for_each(|stream| {
-                let _ = stream.shutdown(if arrives { Shutdown::Read } else { Shutdown::Both });
+                let _ = stream.shutdown(if arrives {
+                    Shutdown::Read
+                } else {
+                    Shutdown::Both
+                });
             });
             if arrives {
                 let _ = to.write_all(&size).and_then(|()| to.write_all(&frame));
@@ -89,7 +105,11 @@ fn forward(shared: &(Mutex<State>, Condvar), mut from: TcpStream, mut to: TcpStr
             shared.1.notify_all();
             return;
         }
-        if to.write_all(&size).and_then(|()| to.write_all(&frame)).is_err() {
+        if to
+            .write_all(&size)
+            .and_then(|()| to.write_all(&frame))
+            .is_err()
+        {
             break;
         }
     }

@@ -21,15 +21,20 @@ fn config(kafka: &Kafka, topic: &str) -> ReaderConfig {
 }
 
 fn transactional(kafka: &Kafka) -> BaseProducer {
-    let producer: BaseProducer =
-        kafka.client().set("transactional.id", unique("tx")).create().unwrap();
+    let producer: BaseProducer = kafka
+        .client()
+        .set("transactional.id", unique("tx"))
+        .create()
+        .unwrap();
     producer.init_transactions(Duration::from_secs(20)).unwrap();
     producer
 }
 
 fn write(producer: &BaseProducer, topic: &str, number: u64) {
     let value = number.to_be_bytes();
-    let record = BaseRecord::<[u8], [u8]>::to(topic).partition(0).payload(&value[..]);
+    let record = BaseRecord::<[u8], [u8]>::to(topic)
+        .partition(0)
+        .payload(&value[..]);
     producer.send(record).unwrap();
     producer.flush(Duration::from_secs(10)).unwrap();
 }
@@ -57,7 +62,10 @@ fn a_reader_warms_once_and_follows() {
         }
         ReaderEvent::CaughtUp => Some(()),
     });
-    println!("500 records over 4 partitions warmed after {:.1?}", start.elapsed());
+    println!(
+        "500 records over 4 partitions warmed after {:.1?}",
+        start.elapsed()
+    );
     assert_eq!(before, 500);
     for number in 500..510 {
         let start = Instant::now();
@@ -98,20 +106,29 @@ fn the_end_is_behind_open_transactions() {
     let restore = thread::spawn(move || {
         let mut numbers = Vec::new();
         let until = Instant::now() + Duration::from_secs(20);
-        read_partition_to_end(&bootstrap, &name, 0, until, |message| numbers.push(number(&message)))
-            .unwrap();
+        read_partition_to_end(&bootstrap, &name, 0, until, |message| {
+            numbers.push(number(&message))
+        })
+        .unwrap();
         numbers
     });
     thread::sleep(Duration::from_millis(500));
     assert!(!restore.is_finished(), "the open transaction is waited for");
-    transactional.commit_transaction(Duration::from_secs(10)).unwrap();
+    transactional
+        .commit_transaction(Duration::from_secs(10))
+        .unwrap();
     assert_eq!(restore.join().unwrap(), [1]);
     // The last offsets are an aborted record and a marker now.
     transactional.begin_transaction().unwrap();
     write(&transactional, &topic, 2);
-    transactional.abort_transaction(Duration::from_secs(10)).unwrap();
+    transactional
+        .abort_transaction(Duration::from_secs(10))
+        .unwrap();
     let start = Instant::now();
-    assert_eq!(kafka.read(&topic, 1).iter().map(number).collect::<Vec<_>>(), [1]);
+    assert_eq!(
+        kafka.read(&topic, 1).iter().map(number).collect::<Vec<_>>(),
+        [1]
+    );
     println!("read over an aborted end in {:.1?}", start.elapsed());
 }
 
@@ -125,7 +142,9 @@ fn a_restore_that_cannot_end_says_so() {
     let until = Instant::now() + Duration::from_millis(500);
     let error = read_partition_to_end(&kafka.bootstrap(), &topic, 0, until, drop).unwrap_err();
     println!("{error}");
-    transactional.abort_transaction(Duration::from_secs(10)).unwrap();
+    transactional
+        .abort_transaction(Duration::from_secs(10))
+        .unwrap();
 }
 
 #[test]
@@ -144,13 +163,17 @@ fn thirty_two_partitions_are_restored_quickly() {
     println!("made: {:.1?}", start.elapsed());
     for round in ["cold", "warm", "warm"] {
         let (start, mut count) = (Instant::now(), 0);
-        restorer.read_to_end(&topic, &all, until(), |_| count += 1).unwrap();
+        restorer
+            .read_to_end(&topic, &all, until(), |_| count += 1)
+            .unwrap();
         println!("32 partitions at once ({round}): {:.1?}", start.elapsed());
         assert_eq!(count, 100);
     }
     let (start, mut count) = (Instant::now(), 0);
     for partition in all {
-        restorer.read_to_end(&topic, &[partition], until(), |_| count += 1).unwrap();
+        restorer
+            .read_to_end(&topic, &[partition], until(), |_| count += 1)
+            .unwrap();
     }
     println!("32 partitions one by one: {:.1?}", start.elapsed());
     assert_eq!(count, 100);

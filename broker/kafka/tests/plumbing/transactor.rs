@@ -34,7 +34,14 @@ impl Bench {
             _ => None,
         });
         assert_eq!(assigned.len(), partitions as usize);
-        Self { inbox, state, partitions, id, group, events }
+        Self {
+            inbox,
+            state,
+            partitions,
+            id,
+            group,
+            events,
+        }
     }
 
     pub(crate) fn transactor(&self, bootstrap: &str, done: Sender<(u64, Done)>) -> Transactor {
@@ -62,7 +69,10 @@ impl Bench {
     }
 
     pub(crate) fn changes(&self) -> Changes {
-        Changes { inbox: self.inbox.clone(), state: self.state.clone() }
+        Changes {
+            inbox: self.inbox.clone(),
+            state: self.state.clone(),
+        }
     }
 
     pub(crate) fn change(&self, token: u64, partition: i32) -> Change {
@@ -74,7 +84,9 @@ impl Bench {
         let mut messages = kafka.read(&self.state, self.partitions);
         messages.retain(|message| message.partition == partition);
         let numbers = |key: &[u8]| -> Vec<u64> {
-            let of = messages.iter().filter(|message| message.key.as_deref() == Some(key));
+            let of = messages
+                .iter()
+                .filter(|message| message.key.as_deref() == Some(key));
             of.map(crate::producer::number).collect()
         };
         let (a, b) = (numbers(b"a"), numbers(b"b"));
@@ -108,20 +120,27 @@ impl Changes {
 
     pub(crate) fn offset(&self, partition: i32, offset: i64) -> TopicOffset {
         let topic = Arc::from(self.inbox.as_str());
-        TopicOffset { topic, partition, offset, owned_as: None }
+        TopicOffset {
+            topic,
+            partition,
+            offset,
+            owned_as: None,
+        }
     }
 }
 
 pub(crate) fn member(kafka: &Kafka, inbox: &str, pod: &str) -> (Group, Events<GroupEvent>) {
     let (sender, received) = events();
-    let config =
-        GroupConfig::new(&kafka.bootstrap(), &format!("{inbox}-group"), pod, &[inbox]);
+    let config = GroupConfig::new(&kafka.bootstrap(), &format!("{inbox}-group"), pod, &[inbox]);
     let group = Group::start(config, move |event| sender.send(event).unwrap_or_default()).unwrap();
     (group, received)
 }
 
 pub(crate) fn counter(outcomes: &[(u64, Done)]) -> (usize, usize) {
-    let fenced = outcomes.iter().filter(|(_, done)| matches!(done, Done::Fenced(_))).count();
+    let fenced = outcomes
+        .iter()
+        .filter(|(_, done)| matches!(done, Done::Fenced(_)))
+        .count();
     (committed(outcomes).len(), fenced)
 }
 
@@ -144,7 +163,9 @@ fn a_commit_shows_records_and_offset_together() {
     for token in 0..20 {
         transactor.submit(bench.change(token, (token % 8) as i32));
         assert_eq!(done.next(), (token, Done::Committed));
-        let found = handle.committed(&[(&bench.inbox, (token % 8) as i32)], soon()).unwrap();
+        let found = handle
+            .committed(&[(&bench.inbox, (token % 8) as i32)], soon())
+            .unwrap();
         assert_eq!(found[0].offset, Some(token as i64 + 1));
         assert!(found[0].metadata.starts_with(&bench.id), "{found:?}");
         assert!(bench.stored(&kafka, (token % 8) as i32).contains(&token));
@@ -173,8 +194,15 @@ fn a_commit_shows_records_and_offset_together() {
         transactor.submit(bench.change(token, (token % 8) as i32));
     }
     done.take(5000);
-    println!("5000 changes: {:.1?} in {} transactions", start.elapsed(), transactor.transactions() - before);
-    assert_eq!((transactor.backlog_changes(), transactor.backlog_bytes()), (0, 0));
+    println!(
+        "5000 changes: {:.1?} in {} transactions",
+        start.elapsed(),
+        transactor.transactions() - before
+    );
+    assert_eq!(
+        (transactor.backlog_changes(), transactor.backlog_bytes()),
+        (0, 0)
+    );
     assert_eq!(transactor.close(soon()), 0);
 }
 
@@ -205,7 +233,9 @@ fn a_refused_record_takes_only_its_own_change_with_it() {
         }
     }
     let good = |parity: u64| -> Vec<u64> {
-        (0..30).filter(|token| ![10, 20].contains(token) && token % 2 == parity).collect()
+        (0..30)
+            .filter(|token| ![10, 20].contains(token) && token % 2 == parity)
+            .collect()
     };
     assert_eq!(bench.stored(&kafka, 0), good(0));
     assert_eq!(bench.stored(&kafka, 1), good(1));
@@ -224,7 +254,12 @@ fn many_suspects_hide_one_culprit() {
         let mut change = bench.change(token, 0);
         let key = (token != 25).then(|| b"k".to_vec());
         let topic = compacted.clone();
-        change.records.push(OwnedRecord { topic, key, value: Some(vec![1]), ..OwnedRecord::default() });
+        change.records.push(OwnedRecord {
+            topic,
+            key,
+            value: Some(vec![1]),
+            ..OwnedRecord::default()
+        });
         transactor.submit(change);
     }
     let outcomes = done.take(40);
@@ -252,8 +287,12 @@ fn a_fenced_producer_goes_on_with_what_is_still_ours() {
 
 /// Somebody else initialises the transactional id.
 fn take_over(kafka: &Kafka, id: &str) {
-    let other: BaseProducer =
-        kafka.client().set("transactional.id", id).set("retry.backoff.ms", "5").create().unwrap();
+    let other: BaseProducer = kafka
+        .client()
+        .set("transactional.id", id)
+        .set("retry.backoff.ms", "5")
+        .create()
+        .unwrap();
     other.init_transactions(Duration::from_secs(20)).unwrap();
 }
 
@@ -310,6 +349,88 @@ fn lost(arrives: bool) {
     transactor.submit(bench.change(2, 0));
     assert_eq!(done.next(), (1, Done::Committed));
     assert_eq!(done.next(), (2, Done::Committed));
-    println!("a lost answer (arrived: {arrives}) was sorted out after {:.1?}", start.elapsed());
+    println!(
+        "a lost answer (arrived: {arrives}) was sorted out after {:.1?}",
+        start.elapsed()
+    );
     assert_eq!(bench.stored(&kafka, 0), [0, 1, 2], "each once");
+}
+
+#[test]
+fn committed_offsets_wait_for_open_transactions() {
+    let kafka = shared();
+    let bench = Bench::new(&kafka, "tx-stable", 1);
+    let handle = bench.group.handle();
+    let other: BaseProducer = kafka
+        .client()
+        .set("transactional.id", format!("{}-other", bench.id))
+        .set("retry.backoff.ms", "5")
+        .create()
+        .unwrap();
+    other.init_transactions(Duration::from_secs(20)).unwrap();
+    other.begin_transaction().unwrap();
+    let mut list = rdkafka::TopicPartitionList::new();
+    list.add_partition_offset(&bench.inbox, 0, rdkafka::Offset::Offset(7))
+        .unwrap();
+    let group = handle.metadata().unwrap();
+    other
+        .send_offsets_to_transaction(&list, &group, Duration::from_secs(10))
+        .unwrap();
+    let start = Instant::now();
+    let early = handle.committed(&[(&bench.inbox, 0)], start + Duration::from_millis(800));
+    assert!(early.is_err(), "{early:?}");
+    println!("unstable: {early:?} after {:.1?}", start.elapsed());
+    other.commit_transaction(Duration::from_secs(10)).unwrap();
+    let start = Instant::now();
+    let found = handle.committed(&[(&bench.inbox, 0)], soon()).unwrap();
+    println!("stable after {:.1?}", start.elapsed());
+    assert_eq!(found[0].offset, Some(7));
+}
+
+#[test]
+fn changes_go_on_through_a_rebalance() {
+    let kafka = shared();
+    let bench = Bench::new(&kafka, "tx-rebalance", 2);
+    let (sender, done) = events();
+    let transactor = bench.transactor(&kafka.bootstrap(), sender);
+    let handle = bench.group.handle();
+    let (_other, theirs) = member(&kafka, &bench.inbox, "pod-2");
+    let mut number = 0;
+    let mut outcomes = Vec::new();
+    let mut submit = |outcomes: &mut Vec<_>| {
+        for partition in 0..2 {
+            transactor.submit(bench.change(number, partition));
+            number += 1;
+        }
+        outcomes.extend(done.take(2));
+    };
+    let revoked = loop {
+        submit(&mut outcomes);
+        if let Some(GroupEvent::Revoked(revoked)) = bench.events.ready() {
+            break revoked;
+        }
+    };
+    for _ in 0..20 {
+        submit(&mut outcomes);
+    }
+    assert_eq!(
+        counter(&outcomes).1,
+        0,
+        "what is revoked is ours until it is released"
+    );
+    handle.release(revoked.clone());
+    theirs.find(|event| matches!(event, GroupEvent::Assigned(_)).then_some(()));
+    outcomes.clear();
+    for _ in 0..20 {
+        submit(&mut outcomes);
+    }
+    assert_eq!(counter(&outcomes), (20, 20));
+    let gone = revoked[0].1;
+    for (token, outcome) in &outcomes {
+        assert_eq!(
+            matches!(outcome, Done::Fenced(_)),
+            (token % 2) as i32 == gone,
+            "{token}"
+        );
+    }
 }

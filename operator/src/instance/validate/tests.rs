@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::instance::{MqttInstance, validate};
 use crate::testing::{Verdict, check_updates, check_values};
 
+#[allow(clippy::needless_pass_by_value, reason = "called with json!")]
 fn instance(name: &str, spec: Value) -> Value {
     json!({
         "apiVersion": "mqtt.isthmus.dev/v1alpha1", "kind": "MqttInstance",

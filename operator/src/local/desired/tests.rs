@@ -68,6 +68,16 @@ fn a_whole_set_is_put_together() {
 }
 
 #[test]
+fn every_example_is_accepted() {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+    for file in crate::local::load::files(Path::new(examples)).unwrap() {
+        let (manifests, problems) = load(std::slice::from_ref(&file));
+        assert!(problems.is_empty(), "{problems:?}");
+        desired(&manifests, &Applied::default(), &[file]).unwrap();
+    }
+}
+
+#[test]
 fn exactly_one_instance() {
     assert_eq!(
         refused(&secret("s", "a: b")),

@@ -61,6 +61,11 @@ async fn a_child_left_behind_is_stopped_and_no_other() {
         .spawn()
         .unwrap();
     std::fs::write(&program.pid_file, left.id().unwrap().to_string()).unwrap();
+    // The kernel shows the command line a moment after the start.
+    let pid = Pid::from_raw(i32::try_from(left.id().unwrap()).unwrap()).unwrap();
+    while !is_ours(pid, &program.marker) {
+        sleep(Duration::from_millis(1)).await;
+    }
     let reaper = tokio::spawn(async move { left.wait().await });
     assert!(stop_left_over(&program).await);
     reaper.await.unwrap().unwrap();

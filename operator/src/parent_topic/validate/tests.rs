@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::parent_topic::{ParentTopic, validate};
 use crate::testing::{Verdict, check_updates, check_values};
 
+#[allow(clippy::needless_pass_by_value, reason = "called with json!")]
 fn parent(name: &str, fields: Value) -> Value {
     let mut spec = json!({"instanceRef": {"name": "plant"}});
     for (key, value) in fields.as_object().unwrap() {

@@ -6,6 +6,7 @@ use crate::testing::{Verdict, check_updates, check_values};
 use crate::user::validate::PasswordSource;
 use crate::user::{MqttUser, validate};
 
+#[allow(clippy::needless_pass_by_value, reason = "called with json!")]
 fn user(fields: Value) -> Value {
     let mut spec = json!({"instanceRef": {"name": "plant"}});
     for (key, value) in fields.as_object().unwrap() {
