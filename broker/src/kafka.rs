@@ -5,7 +5,7 @@
 //! delivery report and the shard that waits for it.
 
 use crate::shared::{Event, Shared};
-use crate::telemetry::{RecordOutcome, TopicKind, TransactionOutcome};
+use crate::telemetry::{RecordOutcome, TransactionOutcome};
 use isthmus_core::shard::{Position, Token, Topic, Transact, Uplink, Write};
 use isthmus_core::{Message, record};
 use isthmus_kafka::fetch::Fetcher;
@@ -17,7 +17,6 @@ use isthmus_kafka::transactor::{Change, Done, TopicOffset, Transactor, Transacto
 use isthmus_mqtt::{MessageProperties, ReasonCode};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Bits of a token below the shard's number.
@@ -93,7 +92,6 @@ pub struct Kafka {
     /// Changes that came back because the group was lost, until it is ours again.
     fenced: Arc<Mutex<Vec<Change>>>,
     shared_metrics: Arc<crate::telemetry::Metrics>,
-    outstanding_commits: AtomicU64,
 }
 
 impl Kafka {
@@ -144,7 +142,6 @@ impl Kafka {
             fetcher,
             fenced,
             shared_metrics: shared.metrics.clone(),
-            outstanding_commits: AtomicU64::new(0),
         })
     }
 
@@ -276,7 +273,6 @@ impl Kafka {
             records: writes.iter().map(|write| self.owned(write)).collect(),
             offsets: offsets.collect(),
         };
-        self.outstanding_commits.fetch_add(1, Ordering::Relaxed);
         self.states.submit(change);
     }
 
@@ -365,7 +361,7 @@ fn confirmed(shared: &Arc<Shared>, token: u64, outcome: &Outcome) {
             (RecordOutcome::Refused, Err(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR))
         }
     };
-    shared.metrics.kafka_records.add(TopicKind::Parent, kind, 1);
+    shared.metrics.kafka_records.inc(kind);
     if token == NOBODY {
         return;
     }

@@ -17,7 +17,7 @@ use isthmus_core::record::{MessageRecord, decode};
 use isthmus_kafka::directory::Entry;
 use isthmus_kafka::reader::{Reader, ReaderConfig, ReaderEvent};
 use parking_lot::{Mutex, RwLock};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -191,6 +191,10 @@ async fn watch_kafka(shared: Arc<Shared>) {
         every.tick().await;
         let Some(kafka) = shared.kafka.get() else { continue };
         kafka.measure();
+        if let Some(group) = shared.slots_group.get() {
+            let bytes = i64::try_from(group.outstanding_bytes()).unwrap_or(i64::MAX);
+            shared.metrics.inbox_bytes.set(bytes);
+        }
         {
             let retained = shared.retained.read();
             shared.metrics.retained_messages.set(i64::try_from(retained.len()).unwrap_or(i64::MAX));
@@ -298,5 +302,4 @@ fn tell_directory(shared: &Shared) {
     for number in 0..shared.shards.len() {
         shared.tell(number, Event::Directory);
     }
-    let _ = Ordering::Relaxed;
 }

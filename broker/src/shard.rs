@@ -215,10 +215,12 @@ impl Worker {
         let outcome = match event {
             Event::Accepted(_) => Ok(()),
             Event::Confirmed(token, outcome) => {
+                self.measured.record_confirmed(token, &self.shared.metrics);
                 self.act(|core, view, fx| core.confirmed(view, token, outcome, fx));
                 Ok(())
             }
             Event::Committed(id) => {
+                self.measured.commit_ends(&self.shared.metrics);
                 self.act(|core, view, fx| core.committed(view, id, fx));
                 Ok(())
             }

@@ -9,6 +9,6 @@ pub mod server;
 pub use health::{Heartbeat, Heartbeats, Readiness};
 pub use labels::{
     DownlinkHeader, DownlinkOutcome, DropReason, PublishRefusal, QosLabel, RecordOutcome,
-    RefusalReason, SessionKind, SlotState, TopicKind, TransactionOutcome,
+    RefusalReason, SessionKind, SlotState, TransactionOutcome,
 };
 pub use metrics::Metrics;

@@ -160,13 +160,6 @@ impl Routes {
         });
     }
 
-    /// The slots with members of a shared subscription.
-    #[must_use]
-    pub fn shared_slots(&self, group: &str, filter: &str) -> Vec<(u16, Kinds)> {
-        let groups = self.shared.get(filter).into_iter().flatten();
-        groups.filter(|g| &*g.name == group).flat_map(|g| g.slots.iter().copied()).collect()
-    }
-
     /// A shared subscription, for one more message.
     #[must_use]
     pub fn shared_hit(&self, group: &str, filter: &str) -> Option<SharedHit> {

@@ -198,6 +198,7 @@ impl Shard {
         }
         for slot in self.slots.values() {
             gauges.slots_open += usize::from(slot.is_open());
+            gauges.slots_restoring += usize::from(slot.phase == slot::Phase::Restoring);
             gauges.recent_bytes += slot.recent.bytes();
         }
         gauges
@@ -215,6 +216,31 @@ impl Shard {
             self.last_presence.retain(|_, ts| *ts >= view.now);
             self.flush(view, fx, true);
         }
+    }
+
+    /// Sizes of what is empty when nobody is connected and no session is left, for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<(&'static str, usize)> {
+        let (waiting, noted) = self.commits.sizes();
+        let slots = self.slots.values();
+        let of_slots = slots.map(|s| s.writes.len() + s.dirty.len() + s.wanted.len() + s.wants.len() + s.orphans.len());
+        vec![
+            ("sessions", self.sessions.len()),
+            ("by_client", self.by_client.len()),
+            ("conns", self.conns.len()),
+            ("plain subscriptions", self.index.plain.len()),
+            ("shared subscriptions", self.index.shared.len()),
+            ("pending", self.pending.len()),
+            ("lanes", self.lanes.len()),
+            ("wills", self.wills.len()),
+            ("expiries", self.expiries.len()),
+            ("parked", self.parked.len()),
+            ("waiting for a commit", waiting),
+            ("noted for a commit", noted),
+            ("connacks", self.commits.connacks.len()),
+            ("slots", of_slots.sum()),
+        ]
     }
 
     fn token(&mut self) -> Token {
@@ -264,6 +290,8 @@ pub struct Gauges {
     pub queued_bytes: u64,
     /// Slots that are served.
     pub slots_open: usize,
+    /// Slots whose state is being read back.
+    pub slots_restoring: usize,
     /// Bytes of message bodies kept at hand.
     pub recent_bytes: usize,
 }

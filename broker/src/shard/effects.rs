@@ -24,10 +24,16 @@ impl Worker {
             return;
         };
         match effect {
-            Effect::Uplink(token, uplink) => kafka.uplink(number, token, &uplink),
+            Effect::Uplink(token, uplink) => {
+                self.measured.record_leaves(token);
+                kafka.uplink(number, token, &uplink);
+            }
             Effect::Write(token, write) => kafka.write(number, token, &write),
             Effect::Transact(transact) => kafka.transact(number, transact),
-            Effect::Commit { id, positions, writes } => kafka.commit(number, id, &positions, &writes),
+            Effect::Commit { id, positions, writes } => {
+                self.measured.commit_begins();
+                kafka.commit(number, id, &positions, &writes);
+            }
             Effect::Live(shard, live) => {
                 shared.tell(usize::from(shard), Event::Live(number, Box::new(live)));
             }

@@ -1,16 +1,41 @@
 //! The core's plain counts, added to the process's metrics as they grow.
 
-use crate::telemetry::{DropReason, Metrics, PublishRefusal, QosLabel, SessionKind};
-use isthmus_core::shard::{Counters, Gauges};
+use crate::telemetry::{DropReason, Metrics, PublishRefusal, QosLabel, SessionKind, SlotState};
+use isthmus_core::shard::{Counters, Gauges, Token};
+use std::time::Instant;
 
-/// What has been reported already.
+/// What has been reported already, and what is being timed: one commit, and one record at a time.
 #[derive(Debug, Default)]
 pub(super) struct Measured {
     counters: Counters,
     gauges: Gauges,
+    commit: Option<Instant>,
+    record: Option<(Token, Instant)>,
 }
 
 impl Measured {
+    pub(super) fn commit_begins(&mut self) {
+        self.commit = Some(Instant::now());
+    }
+
+    pub(super) fn commit_ends(&mut self, metrics: &Metrics) {
+        if let Some(begun) = self.commit.take() {
+            metrics.transaction_seconds.observe(begun.elapsed().as_secs_f64());
+        }
+    }
+
+    pub(super) fn record_leaves(&mut self, token: Token) {
+        if self.record.is_none() {
+            self.record = Some((token, Instant::now()));
+        }
+    }
+
+    pub(super) fn record_confirmed(&mut self, token: Token, metrics: &Metrics) {
+        if let Some((_, begun)) = self.record.take_if(|(timed, _)| *timed == token) {
+            metrics.kafka_confirm_seconds.observe(begun.elapsed().as_secs_f64());
+        }
+    }
+
     pub(super) fn report(&mut self, metrics: &Metrics, now: &Counters, gauges: &Gauges) {
         let last = &self.counters;
         for (qos, (n, o)) in (0..).zip(now.received.iter().zip(last.received)) {
@@ -44,6 +69,8 @@ impl Measured {
         metrics.sessions.add(SessionKind::Clean, by(gauges.sessions_clean, then.sessions_clean));
         metrics.sessions.add(SessionKind::PersistentOnline, by(gauges.sessions_online, then.sessions_online));
         metrics.sessions.add(SessionKind::PersistentOffline, by(gauges.sessions_offline, then.sessions_offline));
+        metrics.slots.add(SlotState::Open, by(gauges.slots_open, then.slots_open));
+        metrics.slots.add(SlotState::Restoring, by(gauges.slots_restoring, then.slots_restoring));
         metrics.subscriptions.inc_by(by(gauges.subscriptions, then.subscriptions));
         metrics.queue_messages.inc_by(by(gauges.queued_messages, then.queued_messages));
         self.counters = *now;

@@ -123,14 +123,8 @@ label! {
         TooLarge = "too_large",
         /// Not retained: the instance's limit of retained messages.
         RetainedLimit = "retained_limit",
-        /// The receiver's right to the topic was revoked.
-        NoPermission = "no_permission",
-        /// The session ended with messages unsent.
-        SessionEnded = "session_ended",
         /// No topic name follows from filter and subscription (contract 3.3).
         NoTopicName = "no_topic_name",
-        /// A full queue between shards or pods.
-        LinkFull = "link_full",
     }
 }
 
@@ -139,42 +133,10 @@ label! {
     PublishRefusal("reason") {
         /// The ACL does not allow it.
         NoPermission = "no_permission",
-        /// Payload or envelope too large.
+        /// Payload, envelope or topic too large.
         TooLarge = "too_large",
-        /// Topic too long, too deep or not a Topic Name.
-        TopicInvalid = "topic_invalid",
-        /// `limits.publishRatePerClient`.
-        RateTooHigh = "rate_too_high",
         /// Kafka refused the record for good.
         RefusedByKafka = "refused_by_kafka",
-        /// Quota of this pod.
-        Quota = "quota",
-    }
-}
-
-label! {
-    /// What kind of Kafka topic a record goes to.
-    TopicKind("topic_kind") {
-        /// A parent topic.
-        Parent = "parent",
-        /// `<i>.inbox`
-        Inbox = "inbox",
-        /// `<i>.state`
-        State = "state",
-        /// `<i>.routes`
-        Routes = "routes",
-        /// `<i>.retained`
-        Retained = "retained",
-        /// The two presence topics.
-        Presence = "presence",
-        /// `mq2mqtt-dead-letter`
-        DeadLetter = "dead_letter",
-        /// `<i>.directory`
-        Directory = "directory",
-        /// `<i>.trace`
-        Trace = "trace",
-        /// `<i>.usage`
-        Usage = "usage",
     }
 }
 
@@ -185,8 +147,6 @@ label! {
         Stored = "stored",
         /// Refused for good.
         Refused = "refused",
-        /// Given up or dropped past a bound.
-        Dropped = "dropped",
     }
 }
 
@@ -195,8 +155,6 @@ label! {
     TransactionOutcome("outcome") {
         /// Committed.
         Committed = "committed",
-        /// Aborted; its changes go into the next.
-        Aborted = "aborted",
         /// Another pod has taken the producer's identity or the slots.
         Fenced = "fenced",
     }
@@ -205,10 +163,8 @@ label! {
 label! {
     /// What became of a record of `mq2mqtt` (invariant 7).
     DownlinkOutcome("outcome") {
-        /// Written to at least one online session.
+        /// Written to an online session or queued for a persistent one.
         Delivered = "delivered",
-        /// Only queued for offline sessions.
-        Queued = "queued",
         /// Copied to the dead letter.
         Dead = "dead",
         /// Due to nobody.
@@ -233,8 +189,6 @@ label! {
         Restoring = "restoring",
         /// Serving.
         Open = "open",
-        /// Handing over.
-        Releasing = "releasing",
     }
 }
 
@@ -280,42 +234,6 @@ impl<L: Label> Counters<L> {
     #[must_use]
     pub fn get(&self, label: L) -> u64 {
         self.0.get(label.position()).map_or(0, Counter::get)
-    }
-}
-
-/// One counter for every pair of two labels' values.
-#[derive(Debug)]
-pub struct PairCounters<A, B>(Vec<Counter>, PhantomData<(A, B)>);
-
-impl<A: Label, B: Label> PairCounters<A, B> {
-    pub(super) fn register(registry: &mut Registry, name: &str, help: &str) -> Self {
-        let family = Family::<Pairs, Counter>::default();
-        registry.register(name, help, family.clone());
-        let mut counters = Vec::with_capacity(A::ALL.len() * B::ALL.len());
-        for a in A::ALL {
-            for b in B::ALL {
-                let pairs = vec![(A::NAME, a.value()), (B::NAME, b.value())];
-                counters.push(family.get_or_create(&pairs).clone());
-            }
-        }
-        Self(counters, PhantomData)
-    }
-
-    fn counter(&self, a: A, b: B) -> Option<&Counter> {
-        self.0.get(a.position() * B::ALL.len() + b.position())
-    }
-
-    /// Adds.
-    pub fn add(&self, a: A, b: B, count: u64) {
-        if let Some(counter) = self.counter(a, b) {
-            counter.inc_by(count);
-        }
-    }
-
-    /// The value now.
-    #[must_use]
-    pub fn get(&self, a: A, b: B) -> u64 {
-        self.counter(a, b).map_or(0, Counter::get)
     }
 }
 

@@ -11,8 +11,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::labels::{
-    Counters, DownlinkHeader, DownlinkOutcome, DropReason, Gauges, ListenerKind, PairCounters,
-    PublishRefusal, QosLabel, RecordOutcome, RefusalReason, SessionKind, SlotState, TopicKind,
+    Counters, DownlinkHeader, DownlinkOutcome, DropReason, Gauges, ListenerKind,
+    PublishRefusal, QosLabel, RecordOutcome, RefusalReason, SessionKind, SlotState,
     TransactionOutcome,
 };
 
@@ -43,13 +43,13 @@ pub struct Metrics {
     pub kafka_backlog_bytes: Gauge,
     /// Records that wait for Kafka.
     pub kafka_backlog_records: Gauge,
-    /// Records for Kafka by what became of them.
-    pub kafka_records: PairCounters<TopicKind, RecordOutcome>,
-    /// From produce to confirmation.
+    /// Records outside transactions by what became of them.
+    pub kafka_records: Counters<RecordOutcome>,
+    /// From produce to confirmation; one record at a time of each shard is timed.
     pub kafka_confirm_seconds: Histogram,
     /// Kafka transactions.
     pub transactions: Counters<TransactionOutcome>,
-    /// From begin to the end of the commit.
+    /// From a shard's changes of state to their commit.
     pub transaction_seconds: Histogram,
     /// Records of `mq2mqtt`.
     pub downlink_records: Counters<DownlinkOutcome>,
@@ -67,8 +67,8 @@ pub struct Metrics {
     pub retained_bytes: Gauge,
     /// Messages queued for this pod's sessions.
     pub queue_messages: Gauge,
-    /// Inbox records of this pod's slots not yet read.
-    pub inbox_lag: Gauge,
+    /// Bytes of inbox records read and not yet processed.
+    pub inbox_bytes: Gauge,
 }
 
 impl Default for Metrics {
@@ -122,7 +122,7 @@ impl Metrics {
             ),
             kafka_backlog_bytes: gauge(r, "kafka_backlog_bytes", "Bytes that wait for Kafka"),
             kafka_backlog_records: gauge(r, "kafka_backlog_records", "Records that wait for Kafka"),
-            kafka_records: PairCounters::register(
+            kafka_records: Counters::register(
                 r,
                 "kafka_records",
                 "Records for Kafka by what became of them",
@@ -136,7 +136,7 @@ impl Metrics {
             transaction_seconds: histogram(
                 r,
                 "transaction_seconds",
-                "From the begin of a Kafka transaction to its end",
+                "From changes of state to their commit",
             ),
             downlink_records: Counters::register(
                 r,
@@ -154,10 +154,10 @@ impl Metrics {
             retained_messages: gauge(r, "retained_messages", "Retained messages"),
             retained_bytes: gauge(r, "retained_bytes", "Bytes of retained messages"),
             queue_messages: gauge(r, "queue_messages", "Messages queued for sessions"),
-            inbox_lag: gauge(
+            inbox_bytes: gauge(
                 r,
-                "inbox_lag",
-                "Inbox records of this pod's slots not yet read",
+                "inbox_bytes",
+                "Bytes of inbox records read and not yet processed",
             ),
             registry,
         }
@@ -215,10 +215,10 @@ mod tests {
             "isthmus_connections_accepted_total{listener=\"ws\"} 0",
             "isthmus_connections_refused_total{reason=\"bad_credentials\"} 0",
             "isthmus_messages_dropped_total{reason=\"qos0_backlog\"} 0",
-            "isthmus_kafka_records_total{topic_kind=\"inbox\",outcome=\"refused\"} 0",
+            "isthmus_kafka_records_total{outcome=\"refused\"} 0",
             "isthmus_kafka_confirm_seconds_count 0",
             "isthmus_slots{state=\"open\"} 0",
-            "isthmus_inbox_lag 0",
+            "isthmus_inbox_bytes 0",
             concat!(
                 "isthmus_build_info{version=\"",
                 env!("CARGO_PKG_VERSION"),
@@ -237,13 +237,13 @@ mod tests {
     fn additions_land_on_the_series_of_their_label() {
         let metrics = Metrics::new();
         metrics.messages_received.add(QosLabel::of(1), 3);
-        metrics.messages_dropped.inc(DropReason::LinkFull);
+        metrics.messages_dropped.inc(DropReason::Expired);
         metrics
             .kafka_records
-            .add(TopicKind::Usage, RecordOutcome::Dropped, 7);
+            .add(RecordOutcome::Refused, 7);
         metrics
             .kafka_records
-            .add(TopicKind::Parent, RecordOutcome::Stored, 2);
+            .add(RecordOutcome::Stored, 2);
         metrics.sessions.add(SessionKind::PersistentOffline, 2);
         metrics.sessions.add(SessionKind::PersistentOffline, -1);
         metrics.transaction_seconds.observe(0.02);
@@ -251,9 +251,9 @@ mod tests {
         for line in [
             "isthmus_messages_received_total{qos=\"1\"} 3",
             "isthmus_messages_received_total{qos=\"0\"} 0",
-            "isthmus_messages_dropped_total{reason=\"link_full\"} 1",
-            "isthmus_kafka_records_total{topic_kind=\"usage\",outcome=\"dropped\"} 7",
-            "isthmus_kafka_records_total{topic_kind=\"parent\",outcome=\"stored\"} 2",
+            "isthmus_messages_dropped_total{reason=\"expired\"} 1",
+            "isthmus_kafka_records_total{outcome=\"refused\"} 7",
+            "isthmus_kafka_records_total{outcome=\"stored\"} 2",
             "isthmus_sessions{kind=\"persistent_offline\"} 1",
             "isthmus_transaction_seconds_bucket{le=\"0.025\"} 1",
         ] {
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(
             metrics
                 .kafka_records
-                .get(TopicKind::Parent, RecordOutcome::Stored),
+                .get(RecordOutcome::Stored),
             2
         );
     }

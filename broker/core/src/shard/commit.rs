@@ -56,6 +56,11 @@ impl Commits {
         self.urgent = true;
     }
 
+    /// How many wait to be told, and how many slots are to be committed.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.waiting.len(), self.noted.len())
+    }
+
     /// Nobody is told of a slot that is gone.
     pub(super) fn forget(&mut self, slot: u16) {
         self.noted.remove(&slot);

@@ -39,6 +39,10 @@ impl Wills {
         self.armed.get(client)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.armed.len() + self.due.values().map(Vec::len).sum::<usize>()
+    }
+
     /// Forgets those of the clients that are not kept.
     pub(super) fn retain(&mut self, kept: impl Fn(&str) -> bool) {
         self.armed.retain(|client, _| kept(client));
