@@ -198,8 +198,14 @@ impl Worker {
         let deadline = Instant::now() + ATTEMPT;
         let bootstrap = &self.shared.config.kafka.bootstrap_servers;
         let inbox = self.topics.inbox();
-        let asked: Vec<(&str, i32)> = slots.iter().map(|slot| (&**inbox, i32::from(*slot))).collect();
-        let committed = self.group.committed(&asked, deadline)?;
+        // Stable offsets of both: whatever a producer of the last owner left open is waited for.
+        let routes = self.topics.names().routes();
+        let asked: Vec<(&str, i32)> = slots
+            .iter()
+            .flat_map(|slot| [(&**inbox, i32::from(*slot)), (&*routes, i32::from(*slot))])
+            .collect();
+        let mut committed = self.group.committed(&asked, deadline)?;
+        committed.retain(|found| found.topic == *inbox);
         let mut restorer = Restorer::new(bootstrap, "restore", &[])?;
         let partitions: Vec<i32> = slots.iter().map(|slot| i32::from(*slot)).collect();
         let mut state: HashMap<i32, BTreeMap<Vec<u8>, Vec<u8>>> = HashMap::new();

@@ -111,6 +111,9 @@ pub(crate) fn consumer_config(bootstrap: &str, extra: &[(String, String)]) -> Cl
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
+        // Offsets behind an open transaction are asked for again and again.
+        .set("retry.backoff.ms", "10")
+        .set("retry.backoff.max.ms", "50")
         .set("fetch.queue.backoff.ms", "5")
         .set("fetch.error.backoff.ms", "100")
         .set("fetch.message.max.bytes", "4194304")

@@ -33,7 +33,11 @@ impl Watch {
     #[must_use]
     pub fn new(arguments: &[PathBuf]) -> Self {
         let (sender, hints) = mpsc::channel(1);
-        let told = move |_| {
+        let told = move |event: notify::Result<notify::Event>| {
+            // Looking reads the files, which the system tells as well.
+            if event.is_ok_and(|event| event.kind.is_access()) {
+                return;
+            }
             // A full channel holds a hint already.
             let _ = sender.try_send(());
         };

@@ -65,6 +65,8 @@ pub(crate) struct Known {
     asked: BTreeSet<&'static str>,
     /// The SUBSCRIBE that is not answered.
     waiting: Option<&'static str>,
+    /// It has unsubscribed again before that answer.
+    void: bool,
     /// How many times each payload came to a durable session's application.
     pub(crate) got: BTreeMap<String, usize>,
     /// All of the application's messages, in order.
@@ -104,14 +106,15 @@ impl Run {
             }
             Op::Disconnect { client } => {
                 if self.world.clients[client].connected {
-                    let bytes = if self.world.clients[client].version == V5 { vec![0xE0, 0] } else { vec![0xE0, 0] };
-                    self.world.write(client, bytes);
+                    self.world.write(client, vec![0xE0, 0]);
                 }
             }
             Op::Subscribe { client, filter } => self.subscribe(client, FILTERS[filter]),
             Op::Unsubscribe { client, filter } => {
                 if self.world.clients[client].connected {
-                    self.known[client].subscribed.remove(FILTERS[filter]);
+                    let known = &mut self.known[client];
+                    known.subscribed.remove(FILTERS[filter]);
+                    known.void |= known.waiting == Some(FILTERS[filter]);
                     self.world.start_unsubscribe(client, FILTERS[filter]);
                 }
             }
@@ -137,7 +140,7 @@ impl Run {
         }
         self.learn();
         let known = &mut self.known[client];
-        if clean {
+        if clean || !known.durable {
             // From here on its old session may be gone.
             known.subscribed.clear();
             known.durable = false;
@@ -156,6 +159,7 @@ impl Run {
         }
         known.asked.insert(filter);
         known.waiting = Some(filter);
+        known.void = false;
         self.world.start_subscribe(client, &[Filter::new(filter, qos_of(client))], None);
     }
 
@@ -234,7 +238,9 @@ impl Run {
             Got::SubAck(codes) => {
                 assert_eq!(codes, &[qos_of(client)]);
                 let filter = known.waiting.take().expect("a SUBSCRIBE");
-                known.subscribed.entry(filter).or_insert(numbers);
+                if !std::mem::take(&mut known.void) {
+                    known.subscribed.entry(filter).or_insert(numbers);
+                }
             }
             Got::Closed => known.waiting = None,
             Got::Disconnect(reason) => {

@@ -14,7 +14,13 @@ impl World {
         let id = ConnId(self.next_conn);
         let shard = self.shard_for(&self.clients[client].id);
         let unread = VecDeque::from([connect]);
-        self.conns.insert(id, Link { client, shard, unread, reads: true, wait_until: 0 });
+        // An earlier connection stays half open, unless its CONNECT has not been read: read after
+        // this one it would take over from it.
+        let earlier = self.clients[client].conn.filter(|old| self.conns.get(old).is_some_and(|link| !link.admitted));
+        if let Some(old) = earlier {
+            self.conns.remove(&old);
+        }
+        self.conns.insert(id, Link { client, shard, unread, reads: true, admitted: false, wait_until: 0 });
         self.clients[client].lost();
         self.clients[client].conn = Some(id);
         id
@@ -41,7 +47,7 @@ impl World {
             }
         };
         if let Packet::Connect(connect) = &packet {
-            link.reads = false;
+            (link.reads, link.admitted) = (false, true);
             let client_id = self.clients[client].id.clone();
             let username = connect.username.map(Arc::from);
             let connecting = Connecting::new(id, connect, &client_id, username, "peer".to_owned());

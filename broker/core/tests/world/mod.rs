@@ -55,6 +55,8 @@ pub(crate) struct Link {
     pub(crate) shard: usize,
     pub(crate) unread: VecDeque<Vec<u8>>,
     pub(crate) reads: bool,
+    /// Its CONNECT has been read.
+    pub(crate) admitted: bool,
     pub(crate) wait_until: u64,
 }
 

@@ -220,6 +220,7 @@ impl Lane {
                 &format!("{}: {why}", self.topic),
             );
             lock(&core.held).push(Arc::clone(self));
+            core.wake();
             Box::new(Hold::new(core, why))
         })
     }

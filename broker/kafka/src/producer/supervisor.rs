@@ -15,6 +15,8 @@ use crate::support::{lock, read, write};
 
 /// How long Kafka may take to say whether a topic is there.
 const ASK: Duration = Duration::from_secs(2);
+/// How often a client that still has records of a held lane is looked at: it may have broken.
+const CHECK: Duration = Duration::from_millis(500);
 /// How long a broken client may take to give back what it holds.
 const GIVE_BACK: Duration = Duration::from_secs(5);
 
@@ -64,16 +66,16 @@ impl Supervisor {
             let due = loop {
                 match lane.serve(core, &client.producer) {
                     Next::Open => break None,
-                    Next::Wait => break Some(None),
-                    Next::At(at) => break Some(Some(at)),
+                    Next::Wait => break Some(Instant::now() + CHECK),
+                    Next::At(at) => break Some(at),
                     Next::Ask => lane.found(core, ask(&client, lane.topic())),
                 }
                 if core.stop.load(Ordering::Acquire) {
-                    break Some(None);
+                    break Some(Instant::now());
                 }
             };
             if let Some(at) = due {
-                soonest = [soonest, at].into_iter().flatten().min();
+                soonest = Some(soonest.map_or(at, |soonest| soonest.min(at)));
                 lock(&core.held).push(lane);
             }
         }
