@@ -29,7 +29,7 @@ demo: ## Show device to Kafka, Kafka to device and an offline message on a runni
 test: ## Run every test, with all real parts (ISTHMUS_SEED=… repeats a run)
 	@hack/setup test
 	@$(CARGO) build --profile quick --bin isthmus-operator --bin isthmus-broker
-	@ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/quick" $(CARGO) test --workspace
+	@ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/quick" $(CARGO) test --profile quick --workspace
 
 chaos: ## Random faults for DURATION (90s, 5m, 2h) with a ledger (ISTHMUS_SEED=… repeats the faults)
 	@hack/setup run

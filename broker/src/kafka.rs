@@ -85,6 +85,7 @@ pub struct Kafka {
     topics: Topics,
     start: u64,
     node: String,
+    shards: u64,
     producer: Producer,
     states: Transactor,
     exact: Transactor,
@@ -136,6 +137,7 @@ impl Kafka {
             topics,
             start: shared.clock.start(),
             node: node.clone(),
+            shards: shared.shards.len() as u64,
             producer,
             states,
             exact,
@@ -332,7 +334,9 @@ impl Kafka {
             }
         }
         add("start", format!("{}-{:x}", self.node, self.start).as_bytes());
-        add("seq", format!("{shard}.{}", uplink.seq).as_bytes());
+        // Each shard counts for itself; together the numbers are the process's, none twice.
+        let seq = uplink.seq * self.shards + u64::from(shard);
+        add("seq", seq.to_string().as_bytes());
         headers
     }
 }

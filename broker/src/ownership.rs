@@ -143,7 +143,7 @@ impl Worker {
         if slots.is_empty() {
             return;
         }
-        self.shared.readiness.set_not_ready("slots", format!("{} slots lost with the consumer group", slots.len()));
+        tracing::info!(slots = slots.len(), "the consumer group has taken slots away, or is lost");
         for slot in slots {
             self.lost.insert(*slot);
             self.shared.tell_slot(*slot, Event::Suspend(*slot));

@@ -17,7 +17,7 @@ use isthmus_core::record::{MessageRecord, decode};
 use isthmus_kafka::directory::Entry;
 use isthmus_kafka::reader::{Reader, ReaderConfig, ReaderEvent};
 use parking_lot::{Mutex, RwLock};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -50,7 +50,7 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
         readiness: Readiness::new(&["routes", "retained", "directory", "slots", "transactions"]),
         shards: ways,
         slots_group: OnceLock::new(),
-        slots_open: (0..shards).map(|_| AtomicBool::new(false)).collect(),
+        unserved: (0..shards).map(|_| AtomicUsize::new(usize::MAX >> 16)).collect(),
         kafka: OnceLock::new(),
         bridge: OnceLock::new(),
         retained_seq: AtomicU64::new(1),

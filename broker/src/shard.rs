@@ -8,6 +8,7 @@ mod connection;
 mod effects;
 mod measure;
 mod rights;
+mod system;
 
 use crate::handshake::Accepted;
 use crate::shared::{Event, Shared};
@@ -95,6 +96,7 @@ pub(crate) struct Worker {
     links: FxHashMap<ConnId, Rc<Link>>,
     touched: Vec<ConnId>,
     measured: measure::Measured,
+    system: system::System,
     stopping: Option<oneshot::Sender<()>>,
     failed: bool,
 }
@@ -121,6 +123,7 @@ impl Worker {
             links: FxHashMap::default(),
             touched: Vec::new(),
             measured: measure::Measured::default(),
+            system: system::System::default(),
             stopping: None,
             failed: false,
         }
@@ -175,13 +178,14 @@ impl Worker {
         let (counters, gauges) = (self.core.counters(), self.core.gauges());
         self.measured.report(&self.shared.metrics, &counters, &gauges);
         self.report_slots(gauges.slots_open);
+        self.tell_system();
     }
 
     fn report_slots(&self, open: usize) {
         let ours = (0..self.shared.config.slots)
             .filter(|slot| self.shared.shard_of(*slot) == usize::from(self.number))
             .count();
-        self.shared.slots_open(self.number, open, ours);
+        self.shared.slots_unserved(self.number, ours.saturating_sub(open));
     }
 
     fn stopped(&mut self) -> bool {
@@ -204,7 +208,7 @@ impl Worker {
         let mut connecting = Connecting::new(id, &connect, &client_id, username, peer.to_string());
         connecting.assigned = assigned;
         let rest = buffered.get(length..).unwrap_or_default().to_vec();
-        let link = Rc::new(Link::default());
+        let link = Rc::new(Link::waiting());
         let transport = link.attach(transport);
         self.links.insert(id, link.clone());
         self.act(|core, view, fx| core.connect(view, connecting, fx));

@@ -12,36 +12,36 @@ use isthmus_kafka::group::GroupHandle;
 use isthmus_kafka::record::Message;
 use isthmus_mqtt::ReasonCode;
 use parking_lot::RwLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 
 /// Epoch milliseconds that never go backwards within a process.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     started: Instant,
-    epoch_ms: u64,
+    epoch: Duration,
 }
 
 impl Clock {
     /// A clock that starts now.
     #[must_use]
     pub fn new() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { started: Instant::now(), epoch_ms: millis(since) }
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { started: Instant::now(), epoch }
     }
 
     /// Epoch milliseconds at the start of the process.
     #[must_use]
     pub fn start(&self) -> u64 {
-        self.epoch_ms
+        millis(self.epoch)
     }
 
     /// Epoch milliseconds now.
     #[must_use]
     pub fn now(&self) -> u64 {
-        self.epoch_ms + millis(self.started.elapsed())
+        millis(self.epoch + self.started.elapsed())
     }
 }
 
@@ -51,7 +51,7 @@ impl Default for Clock {
     }
 }
 
-fn millis(duration: std::time::Duration) -> u64 {
+fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -115,8 +115,8 @@ pub struct Shared {
     pub shards: Vec<mpsc::UnboundedSender<Event>>,
     /// The membership that assigns slots.
     pub slots_group: OnceLock<GroupHandle>,
-    /// Whether each shard serves all its slots.
-    pub slots_open: Vec<AtomicBool>,
+    /// How many of its slots each shard does not serve.
+    pub unserved: Vec<AtomicUsize>,
     /// Set once, before the first connection.
     pub kafka: OnceLock<Kafka>,
     /// The bridge of `mq2mqtt`.
@@ -146,27 +146,21 @@ impl Shared {
         self.tell(self.shard_of(slot), event);
     }
 
-    /// A shard serves so many of its slots.
-    pub fn slots_open(&self, shard: u16, open: usize, ours: usize) {
-        let Some(flag) = self.slots_open.get(usize::from(shard)) else { return };
-        let before = flag.swap(open == ours, Ordering::Relaxed);
-        if before != (open == ours) {
-            self.tell_readiness();
+    /// A shard does not serve so many of its slots.
+    pub fn slots_unserved(&self, shard: u16, count: usize) {
+        if let Some(known) = self.unserved.get(usize::from(shard)) {
+            known.store(count, Ordering::Relaxed);
         }
-    }
-
-    fn tell_readiness(&self) {
-        let waiting = self.slots_open.iter().filter(|open| !open.load(Ordering::Relaxed)).count();
-        match waiting {
+        match self.unserved.iter().map(|n| n.load(Ordering::Relaxed)).sum() {
             0 => self.readiness.set_ready("slots"),
-            n => self.readiness.set_not_ready("slots", format!("{n} shards wait for slots")),
+            1.. => self.readiness.set_not_ready("slots", "slots wait for the consumer group or are being restored"),
         }
     }
 
     /// Whether every slot is served.
     #[must_use]
     pub fn all_slots_open(&self) -> bool {
-        self.slots_open.iter().all(|open| open.load(Ordering::Relaxed))
+        self.unserved.iter().all(|n| n.load(Ordering::Relaxed) == 0)
     }
 
     /// Whether more waits for Kafka than the pod may hold.

@@ -1,10 +1,21 @@
 //! For the tests of the kinds: one verdict from the Rust and from the CEL of the schema.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use kube::core::cel::Validator;
 use serde_json::Value;
 
 use crate::crds;
 use crate::fault::Fault;
+
+/// Deriving them takes longer than all else here.
+static SCHEMAS: LazyLock<BTreeMap<&str, Value>> = LazyLock::new(|| {
+    crds::KINDS
+        .into_iter()
+        .map(|kind| (kind, crds::schema(kind).unwrap().unwrap()))
+        .collect()
+});
 
 /// What both say about an object.
 #[derive(Debug)]
@@ -15,8 +26,7 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     pub(crate) fn new(faults: &[Fault], kind: &str, new: &Value, old: Option<&Value>) -> Self {
-        let schema = crds::schema(kind).unwrap().unwrap();
-        let cel = match Validator::new().validate(&schema, new, old) {
+        let cel = match Validator::new().validate(&SCHEMAS[kind], new, old) {
             Ok(()) => Vec::new(),
             Err(errors) => errors
                 .as_slice()

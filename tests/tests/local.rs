@@ -37,7 +37,7 @@ spec:
 
 #[test]
 fn an_error_names_file_line_and_field() {
-    // What is wrong, in which line, and the words that must be in that line of the answer.
+    // What is wrong, in which lines it may be told, and the words that must be in the answer.
     let cases: [(&str, String, &[u32], &[&str]); 7] = [
         (
             "unknown field",
@@ -341,8 +341,7 @@ fn own_kafka_offset() -> u16 {
 #[test]
 fn local_mode_brings_its_own_kafka_and_keeps_its_data() {
     let folder = run::folder("own");
-    // Kafka's ports are 9092 and 19092 and moved like all others; ours are written so that they
-    // come out where they are free.
+    // Kafka's own ports move like all others; ours are written so that they come out free.
     let offset = own_kafka_offset();
     let mut spec = Spec::new("own");
     let (mqtt, monitoring) = (spec.mqtt, spec.monitoring);
@@ -383,7 +382,6 @@ fn local_mode_brings_its_own_kafka_and_keeps_its_data() {
     };
     let address = format!("127.0.0.1:{mqtt}");
     let sleeper = Options::new("sleeper").persistent();
-
     let operator = start();
     let mut device = Client::connect(&address, &sleeper);
     device.subscribe("news", QoS::AtLeastOnce);
@@ -392,7 +390,6 @@ fn local_mode_brings_its_own_kafka_and_keeps_its_data() {
     publisher.publish(&Outgoing::new("news", "kept"));
     publisher.publish(&Outgoing::new("up/x", "stored"));
     stop(operator);
-
     let operator = start();
     let mut device = Client::connect(&address, &sleeper);
     assert!(device.welcome.session_present);

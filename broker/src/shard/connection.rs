@@ -42,6 +42,13 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// A connection whose CONNACK is still to be said.
+    pub(super) fn waiting() -> Self {
+        let link = Self::default();
+        link.paused.set(true);
+        link
+    }
+
     /// Registers the socket with this thread's runtime.
     pub(super) fn attach(&self, transport: Transport) -> Option<Transport> {
         let Transport::Tcp(stream) = transport else { return Some(transport) };
@@ -137,7 +144,6 @@ pub(super) async fn serve(
     transport: Transport,
     buffered: Vec<u8>,
 ) {
-    link.paused.set(true);
     match transport {
         Transport::Tcp(kept) => {
             drop(kept);

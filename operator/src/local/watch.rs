@@ -70,8 +70,11 @@ impl Watch {
     pub async fn changed(&mut self) {
         loop {
             // Either a hint, or it is time to look.
-            if let Ok(None) = timeout(LOOK, self.hints.recv()).await {
-                sleep(LOOK).await;
+            match timeout(LOOK, self.hints.recv()).await {
+                // A busy folder is looked at a few times a second.
+                Ok(Some(())) => sleep(SETTLE).await,
+                Ok(None) => sleep(LOOK).await,
+                Err(_) => {}
             }
             let mut now = contents(&self.arguments);
             if now == self.seen {
@@ -129,6 +132,19 @@ mod tests {
         timeout(SOON, watch.changed()).await.unwrap();
         std::fs::remove_file(&file).unwrap();
         timeout(SOON, watch.changed()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn looking_does_not_cause_looking() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        std::fs::write(&file, "a").unwrap();
+        let mut watch = Watch::new(std::slice::from_ref(&file));
+        let _ = contents(std::slice::from_ref(&file));
+        let told = timeout(Duration::from_millis(500), watch.hints.recv()).await;
+        assert!(told.is_err());
+        std::fs::write(&file, "b").unwrap();
+        assert_eq!(timeout(SOON, watch.hints.recv()).await, Ok(Some(())));
     }
 
     #[tokio::test]

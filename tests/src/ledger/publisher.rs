@@ -33,7 +33,7 @@ pub struct Published {
     pub connections: u64,
     /// How often the service did not know the session any more.
     pub forgotten: u64,
-    /// The longest time between a message and its acknowledgement.
+    /// The longest time between a message and its last acknowledgement.
     pub slowest: Duration,
 }
 
@@ -250,7 +250,8 @@ impl Device {
                 true
             }
             AckType::PubComp => {
-                self.flights.remove(at);
+                let flight = self.flights.remove(at).expect("position");
+                self.report.slowest = self.report.slowest.max(flight.sent.elapsed());
                 true
             }
             AckType::PubRel => panic!("{}: PUBREL for a publisher", self.options.client_id),

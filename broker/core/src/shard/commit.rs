@@ -41,7 +41,7 @@ pub(super) struct Commits {
     running: Option<Running>,
     last_id: u64,
     /// CONNACKs that wait, with their deadline.
-    pub(super) connacks: Vec<(u64, ConnId)>,
+    pub(super) connacks: rustc_hash::FxHashMap<ConnId, u64>,
 }
 
 impl Commits {

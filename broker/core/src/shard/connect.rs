@@ -170,7 +170,7 @@ impl Shard {
         let (id, assigned) = (connecting.conn, connecting.assigned);
         let connack = Waiter::ConnAck { conn: id, present, assigned, asked: connecting.session_expiry, keep_alive: connecting.keep_alive };
         if durable || must_commit {
-            self.commits.connacks.push((view.now + PATIENCE, id));
+            self.commits.connacks.insert(id, view.now + PATIENCE);
             self.commit_for(slot, connack);
         } else {
             self.commits.note(slot);
@@ -238,7 +238,7 @@ impl Shard {
     /// Says CONNACK and sends what waits for the client.
     pub(super) fn open(&mut self, view: View<'_>, id: ConnId, ack: &Waiter, fx: &mut Vec<Effect>) {
         let Waiter::ConnAck { present, assigned, asked, keep_alive, .. } = *ack else { return };
-        self.commits.connacks.retain(|(_, conn)| *conn != id);
+        self.commits.connacks.remove(&id);
         let granted = self.keep_alive(keep_alive);
         let limits = &self.config.limits;
         let (max_packet, max_inflight) = (limits.max_packet_size, limits.max_inflight.clamp(1, 32_767));
@@ -271,10 +271,10 @@ impl Shard {
             std::mem::take(&mut self.parked).into_iter().partition(|(at, _, _)| *at <= view.now);
         self.parked = rest;
         let late = late.into_iter().map(|(_, _, connecting)| connecting.conn);
-        let uncommitted = self.commits.connacks.iter().filter(|(at, _)| *at <= view.now);
-        let late: Vec<ConnId> = late.chain(uncommitted.map(|(_, conn)| *conn)).collect();
+        let uncommitted = self.commits.connacks.iter().filter(|(_, at)| **at <= view.now);
+        let late: Vec<ConnId> = late.chain(uncommitted.map(|(conn, _)| *conn)).collect();
         for id in late {
-            self.commits.connacks.retain(|(_, conn)| *conn != id);
+            self.commits.connacks.remove(&id);
             self.refuse(view, id, ReasonCode::SERVER_UNAVAILABLE, fx);
         }
     }

@@ -345,6 +345,7 @@ impl Shard {
 }
 
 /// What of a session decides how a durable message is delivered to it.
+#[derive(Clone, Copy)]
 struct SessionView<'a> {
     subs: &'a rustc_hash::FxHashMap<Box<str>, super::session::Sub>,
     client_id: &'a str,
@@ -354,7 +355,6 @@ fn session_view(session: &Session) -> SessionView<'_> {
     SessionView { subs: &session.subs, client_id: &session.client_id }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one delivery in all its parts")]
 fn send_durable(
     session: SessionView<'_>,
     conn: &mut Conn,

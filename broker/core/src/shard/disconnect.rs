@@ -60,7 +60,7 @@ impl Shard {
         }
         fx.push(Effect::Close(id));
         self.parked.retain(|(_, _, connecting)| connecting.conn != id);
-        self.commits.connacks.retain(|(_, conn)| *conn != id);
+        self.commits.connacks.remove(&id);
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.conn = None;
         session.disconnected_at = Some(view.now);

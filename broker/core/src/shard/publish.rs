@@ -379,6 +379,23 @@ impl Shard {
         }
     }
 
+    /// A message of the broker's own to whoever subscribes to `$SYS/…`; it reaches no topic of
+    /// Kafka. Yields it for the retained messages of this process.
+    pub fn system(
+        &mut self,
+        view: View<'_>,
+        topic: &str,
+        payload: &str,
+        fx: &mut Vec<Effect>,
+    ) -> Arc<Message> {
+        let mut message = Message::new(topic, &[], payload.as_bytes());
+        message.retain = true;
+        message.origin = crate::Origin::Broker;
+        let message = Arc::new(message);
+        self.route(view, &message, Manner::default(), fx);
+        message
+    }
+
     /// Makes a retained message known; returns how many confirmations follow.
     fn retain(&mut self, view: View<'_>, token: Option<Token>, message: &Arc<Message>, fx: &mut Vec<Effect>) -> usize {
         if !message.retain {

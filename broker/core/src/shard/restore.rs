@@ -56,8 +56,9 @@ impl Shard {
         }
         self.slots.insert(slot_no, Slot::new(position));
         self.delete_leftovers(slot_no, &found);
+        let marked: rustc_hash::FxHashSet<&str> = found.marks.iter().map(|(client, _)| *client).collect();
         for (client, record) in std::mem::take(&mut found.sessions) {
-            let was_connected = found.marks.iter().any(|(c, _)| *c == client);
+            let was_connected = marked.contains(client);
             let chunks = found.chunks.remove(client).unwrap_or_default();
             self.restore_session(view, slot_no, client, record, chunks, was_connected, fx);
         }

@@ -167,8 +167,11 @@ impl Shard {
             slot.wants.remove(&offset);
             self.commits.note(slot_no);
             let Some(body) = body else { continue };
-            let was_in = |group: &str, filter: &str| left.contains(&*format!("$share/{group}/{filter}"));
-            for (group, filter) in body.shared.iter().filter(|(g, f)| was_in(g, f)) {
+            // Of several groups in one record it is owed to the one that the session was in, as far
+            // as it had not unsubscribed.
+            let was_in = |(group, filter): &&(Box<str>, Box<str>)| left.contains(&*format!("$share/{group}/{filter}"));
+            let any = !body.shared.iter().any(|g| was_in(&g));
+            for (group, filter) in body.shared.iter().filter(|g| any || was_in(g)) {
                 self.forward(view, &body.message, body.by_filter, (group, filter), Some(slot_no), fx);
             }
         }

@@ -34,7 +34,10 @@ fn unacknowledged_messages_come_again_with_dup_in_order_under_their_ids() {
             }
             assert_eq!(w.connect(a, &Opts::durable()), Ok(true));
             let got = w.got(a);
-            let got: Vec<_> = got.into_iter().filter(|g| !matches!(g, Got::ConnAck { .. } | Got::Closed)).collect();
+            let got: Vec<_> = got
+                .into_iter()
+                .filter(|g| !matches!(g, Got::ConnAck { .. } | Got::Closed))
+                .collect();
             assert_eq!(got[0], Got::Ack("PUBREL", first[1].id, 0));
             let again: Vec<_> = got[1..]
                 .iter()
@@ -43,7 +46,10 @@ fn unacknowledged_messages_come_again_with_dup_in_order_under_their_ids() {
                     other => panic!("{other:?}"),
                 })
                 .collect();
-            let want: Vec<_> = first[2..].iter().map(|p| (p.id, p.payload.clone(), true)).collect();
+            let want: Vec<_> = first[2..]
+                .iter()
+                .map(|p| (p.id, p.payload.clone(), true))
+                .collect();
             assert_eq!(again, want);
         }
     }
@@ -57,7 +63,11 @@ fn what_no_commit_covers_comes_again_under_its_id_with_dup() {
     w.crash_now();
     assert_eq!(w.connect(a, &Opts::durable()), Ok(true));
     let again = w.published(a);
-    let ids = |got: &[crate::world::Pub]| got.iter().map(|p| (p.id, p.payload.clone())).collect::<Vec<_>>();
+    let ids = |got: &[crate::world::Pub]| {
+        got.iter()
+            .map(|p| (p.id, p.payload.clone()))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(ids(&first), ids(&again));
     assert!(again.iter().all(|p| p.dup));
 }
@@ -93,7 +103,12 @@ fn the_next_owner_says_that_the_clients_of_the_lost_one_are_gone() {
     w.pass(2);
     w.crash_now();
     w.pass(2);
-    let lost: Vec<_> = w.log.presence.iter().filter(|p| p.reason.as_deref() == Some("serverLost")).collect();
+    let lost: Vec<_> = w
+        .log
+        .presence
+        .iter()
+        .filter(|p| p.reason.as_deref() == Some("serverLost"))
+        .collect();
     assert_eq!(lost.len(), 2);
     assert!(!w.log.state_keys().iter().any(|k| k.starts_with("c/")));
     // What the clean session subscribed to went with it.
@@ -125,9 +140,18 @@ fn a_crash_in_the_middle_of_a_restore_changes_nothing() {
     w.settle();
     w.clients[a].answers = true;
     assert_eq!(w.connect(a, &Opts::durable()), Ok(true));
-    let ids = |got: &[crate::world::Pub]| got.iter().map(|p| (p.id, p.payload.clone())).collect::<Vec<_>>();
+    let ids = |got: &[crate::world::Pub]| {
+        got.iter()
+            .map(|p| (p.id, p.payload.clone()))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(ids(&first), ids(&w.published(a)));
     w.pass(2);
-    let disconnects = w.log.presence.iter().filter(|p| p.client == "a" && !p.connects).count();
+    let disconnects = w
+        .log
+        .presence
+        .iter()
+        .filter(|p| p.client == "a" && !p.connects)
+        .count();
     assert_eq!(disconnects, 1, "{:?}", w.log.presence);
 }

@@ -31,7 +31,11 @@ fn it_is_done_once_every_inbox_record_is_confirmed_and_live_ones_are_handed_over
     let mut w = World::new();
     let clients: Vec<usize> = (0..6).map(|n| w.client(&format!("c{n}"), V5)).collect();
     for (n, client) in clients.iter().enumerate() {
-        let opts = if n < 3 { Opts::clean() } else { Opts::durable() };
+        let opts = if n < 3 {
+            Opts::clean()
+        } else {
+            Opts::durable()
+        };
         w.connect(*client, &opts).unwrap();
         w.subscribe(*client, "t", 1);
     }
@@ -60,7 +64,7 @@ fn for_devices_online_now_it_is_never_queued() {
     assert_eq!(w.payloads(a), ["now"]);
     w.disconnect(a);
     w.downlink("t", 1, true, "nobody");
-    assert_eq!(w.done[1].2, false);
+    assert!(!w.done[1].2);
     for client in [a, b] {
         w.connect(client, &Opts::durable()).unwrap();
         assert!(w.payloads(client).is_empty());
@@ -82,7 +86,11 @@ fn for_devices_online_now_unsent_ones_go_with_the_connection_and_sent_ones_are_r
     assert_eq!(first.len(), 2);
     w.connect(a, &Opts::durable()).unwrap();
     let again = w.published(a);
-    let ids = |got: &[crate::world::Pub]| got.iter().map(|p| (p.id, p.payload.clone())).collect::<Vec<_>>();
+    let ids = |got: &[crate::world::Pub]| {
+        got.iter()
+            .map(|p| (p.id, p.payload.clone()))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(ids(&first), ids(&again));
     assert!(again.iter().all(|p| p.dup));
     w.ack(a, AckType::PubAck, again[0].id);
@@ -103,7 +111,14 @@ fn a_resend_that_no_longer_fits_is_dropped() {
     w.clients[a].answers = false;
     w.downlink("t", 1, true, &"x".repeat(100));
     w.clients[a].answers = true;
-    w.connect(a, &Opts { maximum_packet: Some(60), ..Opts::durable() }).unwrap();
+    w.connect(
+        a,
+        &Opts {
+            maximum_packet: Some(60),
+            ..Opts::durable()
+        },
+    )
+    .unwrap();
     w.got(a);
     w.downlink("t", 1, true, "small");
     assert_eq!(w.payloads(a), ["small"]);
@@ -150,7 +165,10 @@ fn of_several_overlapping_subscriptions_one_decides() {
         w.subscribe_to(a, &[Filter::new("a/1", 1)], Some(3));
         w.downlink("a/+", 1, false, "x");
         let got = w.published(a);
-        let got: Vec<_> = got.iter().map(|p| (&*p.topic, p.qos, p.subscription_ids.clone())).collect();
+        let got: Vec<_> = got
+            .iter()
+            .map(|p| (&*p.topic, p.qos, p.subscription_ids.clone()))
+            .collect();
         assert_eq!(got, [("a/1", 1, vec![3])]);
     }
 }
@@ -169,7 +187,15 @@ fn a_filter_for_a_group_keeps_its_meeting_when_it_moves_on() {
         w.subscribe(b, "$share/g/t/x", 1);
         w.connect(a, &Opts::clean()).unwrap();
         w.pass(2);
-        let got: Vec<_> = w.published(b).into_iter().map(|p| (p.topic, p.payload)).collect();
-        assert_eq!(got, [("t/x".into(), "1".into()), ("t/x".into(), "2".into())], "{opts:?}");
+        let got: Vec<_> = w
+            .published(b)
+            .into_iter()
+            .map(|p| (p.topic, p.payload))
+            .collect();
+        assert_eq!(
+            got,
+            [("t/x".into(), "1".into()), ("t/x".into(), "2".into())],
+            "{opts:?}"
+        );
     }
 }

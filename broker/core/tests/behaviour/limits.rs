@@ -65,7 +65,17 @@ fn topics_past_the_limits_are_refused() {
     w.publish(a, "1/2/3/4", 1, "x");
     w.publish(a, "1/2/3", 1, "123456");
     w.publish(a, "1/2/3", 1, "12345");
-    let codes: Vec<_> = w.got(a).into_iter().map(|g| if let Got::Ack(_, _, code) = g { code } else { 1 }).collect();
+    let codes: Vec<_> = w
+        .got(a)
+        .into_iter()
+        .map(|g| {
+            if let Got::Ack(_, _, code) = g {
+                code
+            } else {
+                1
+            }
+        })
+        .collect();
     assert_eq!(codes, [0x90, 0x90, 0x97, 0]);
     w.connect(b, &Opts::clean()).unwrap();
     w.got(b);
@@ -104,7 +114,11 @@ fn a_3x_client_that_is_owed_too_much_is_not_read() {
         w.start_publish(a, "p/x", 1, &n.to_string(), false);
     }
     w.settle();
-    let unread = w.conns.values().map(|link| link.unread.len()).sum::<usize>();
+    let unread = w
+        .conns
+        .values()
+        .map(|link| link.unread.len())
+        .sum::<usize>();
     assert!(unread > 800, "{unread}");
     w.holds.parents = false;
     w.settle();

@@ -15,7 +15,10 @@ fn mixed_qos_under_stored_parents_keeps_the_devices_order() {
     while let Some(step) = w.steps().last().cloned() {
         w.take(&step);
     }
-    assert_eq!(w.log.payloads("p"), ["0", "1", "2", "3", "4", "5", "6", "7"]);
+    assert_eq!(
+        w.log.payloads("p"),
+        ["0", "1", "2", "3", "4", "5", "6", "7"]
+    );
     let seqs: Vec<u64> = w.log.parents["p"].iter().map(|r| r.seq).collect();
     assert!(seqs.is_sorted());
 }
@@ -46,11 +49,19 @@ fn an_ordered_parent_takes_one_record_at_a_time_whatever_its_qos() {
     }
     w.holds.exact = true;
     w.settle();
-    let transactions = |w: &World| w.steps().iter().filter(|s| matches!(s, Step::Land(_))).count();
+    let transactions = |w: &World| {
+        w.steps()
+            .iter()
+            .filter(|s| matches!(s, Step::Land(_)))
+            .count()
+    };
     w.holds.exact = false;
     assert_eq!(transactions(&w), 1);
     w.settle();
-    assert_eq!(w.log.payloads("orderMsg2mq-o"), ["q0", "q1", "q2", "q0", "q1"]);
+    assert_eq!(
+        w.log.payloads("orderMsg2mq-o"),
+        ["q0", "q1", "q2", "q0", "q1"]
+    );
     assert_eq!(w.clients[a].acked, ["q1", "q2", "q1"]);
 }
 
@@ -68,7 +79,10 @@ fn after_a_refusal_under_an_ordered_parent_nothing_overtakes_and_the_device_is_d
         w.settle();
         assert_eq!(w.log.payloads("orderMsg2mq-o"), ["good"]);
         let got = w.got(a);
-        assert!(got.ends_with(&[Got::Disconnect(0x97), Got::Closed]), "{got:?}");
+        assert!(
+            got.ends_with(&[Got::Disconnect(0x97), Got::Closed]),
+            "{got:?}"
+        );
         assert_eq!(w.clients[a].acked, ["good"]);
         // It comes back and says the rest again.
         w.connect(a, &Opts::durable()).unwrap();
@@ -91,7 +105,10 @@ fn order_holds_over_a_reconnect() {
     w.settle();
     let mut seen = w.log.payloads("p");
     seen.dedup();
-    let first: Vec<_> = ["1", "2", "3"].iter().map(|p| seen.iter().position(|s| s == p).unwrap()).collect();
+    let first: Vec<_> = ["1", "2", "3"]
+        .iter()
+        .map(|p| seen.iter().position(|s| s == p).unwrap())
+        .collect();
     assert!(first.is_sorted(), "{seen:?}");
     assert_eq!(seen.iter().filter(|p| **p == "1").count(), 1);
 }

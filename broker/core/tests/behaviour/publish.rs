@@ -39,7 +39,11 @@ fn the_subscription_lowers_the_qos() {
     w.publish(a, "t0", 2, "x");
     w.publish(a, "t1", 2, "y");
     w.publish(a, "t1", 0, "z");
-    let got: Vec<_> = w.published(b).iter().map(|p| (p.payload.clone(), p.qos)).collect();
+    let got: Vec<_> = w
+        .published(b)
+        .iter()
+        .map(|p| (p.payload.clone(), p.qos))
+        .collect();
     assert_eq!(got, [("x".into(), 0), ("y".into(), 1), ("z".into(), 0)]);
 }
 
@@ -51,7 +55,10 @@ fn puback_waits_for_the_parent_topic_and_comes_in_order() {
     w.connect(a, &Opts::clean()).unwrap();
     w.holds.parents = true;
     w.got(a);
-    let ids: Vec<u16> = ["p/1", "t/2", "q/3"].iter().map(|topic| w.publish(a, topic, 1, topic)).collect();
+    let ids: Vec<u16> = ["p/1", "t/2", "q/3"]
+        .iter()
+        .map(|topic| w.publish(a, topic, 1, topic))
+        .collect();
     assert_eq!(w.got(a), []);
     w.holds.parents = false;
     w.settle();
@@ -96,7 +103,10 @@ fn pubrec_follows_the_transaction_and_pubcomp_the_release() {
     assert!(w.log.state_keys().contains(&format!("2/{id}/a")));
     w.holds.confirms = false;
     w.settle();
-    assert_eq!(w.got(a), [Got::Ack("PUBREC", id, 0), Got::Ack("PUBCOMP", id, 0)]);
+    assert_eq!(
+        w.got(a),
+        [Got::Ack("PUBREC", id, 0), Got::Ack("PUBCOMP", id, 0)]
+    );
     assert!(!w.log.state_keys().contains(&format!("2/{id}/a")));
 }
 
@@ -109,7 +119,11 @@ fn without_anyone_to_store_for_an_acknowledgement_does_not_wait() {
     (w.holds.parents, w.holds.inboxes, w.holds.exact) = (true, true, true);
     w.publish(a, "t", 1, "x");
     w.publish(a, "t", 2, "y");
-    let want = [Got::Ack("PUBACK", 1, 0), Got::Ack("PUBREC", 2, 0), Got::Ack("PUBCOMP", 2, 0)];
+    let want = [
+        Got::Ack("PUBACK", 1, 0),
+        Got::Ack("PUBREC", 2, 0),
+        Got::Ack("PUBCOMP", 2, 0),
+    ];
     assert_eq!(w.got(a), want);
 }
 
@@ -147,8 +161,15 @@ fn pubrecs_of_repeated_publishes_keep_their_order() {
     w.got(a);
     w.holds.retained = false;
     w.settle();
-    let recs: Vec<_> = w.got(a).into_iter().filter(|g| matches!(g, Got::Ack("PUBREC", ..))).collect();
-    assert_eq!(recs, [Got::Ack("PUBREC", first, 0), Got::Ack("PUBREC", second, 0)]);
+    let recs: Vec<_> = w
+        .got(a)
+        .into_iter()
+        .filter(|g| matches!(g, Got::Ack("PUBREC", ..)))
+        .collect();
+    assert_eq!(
+        recs,
+        [Got::Ack("PUBREC", first, 0), Got::Ack("PUBREC", second, 0)]
+    );
 }
 
 /// A PUBREL repeated on a new connection is not answered before its own write is safe: the id
@@ -167,7 +188,11 @@ fn pubcomp_of_a_repeated_pubrel_waits_as_well() {
     w.settle();
     w.drop_connection(a);
     w.connect(a, &Opts::durable()).unwrap();
-    assert!(!w.got(a).iter().any(|g| matches!(g, Got::Ack("PUBCOMP", ..))));
+    assert!(
+        !w.got(a)
+            .iter()
+            .any(|g| matches!(g, Got::Ack("PUBCOMP", ..)))
+    );
     w.holds.exact = false;
     w.settle();
     assert_eq!(w.got(a), [Got::Ack("PUBCOMP", id, 0)]);
@@ -229,11 +254,20 @@ fn v5_properties_reach_v5_and_not_3x() {
         w.subscribe(client, "t", 1);
     }
     let user = UserPropertiesBuf::from_pairs([("k", "v"), ("k", "w")]).unwrap();
-    let properties =
-        MessageProperties { expiry: Some(60), user_properties: user.as_user_properties(), ..MessageProperties::default() };
+    let properties = MessageProperties {
+        expiry: Some(60),
+        user_properties: user.as_user_properties(),
+        ..MessageProperties::default()
+    };
     w.publish_packet(a, packet("t", 9, None, properties));
     let got = w.published(b);
-    assert_eq!(got[0].user, [("k".to_owned(), "v".to_owned()), ("k".to_owned(), "w".to_owned())]);
+    assert_eq!(
+        got[0].user,
+        [
+            ("k".to_owned(), "v".to_owned()),
+            ("k".to_owned(), "w".to_owned())
+        ]
+    );
     assert_eq!(got[0].expiry, Some(60));
     assert_eq!(w.published(c)[0].user, []);
 }
@@ -261,7 +295,12 @@ fn a_topic_alias_stands_for_its_topic_on_its_connection_alone() {
     assert_eq!(w.got(a), [Got::Disconnect(0x94), Got::Closed]);
 }
 
-fn packet<'a>(topic: &'a str, id: u16, alias: Option<u16>, properties: MessageProperties<'a>) -> Publish<'a> {
+fn packet<'a>(
+    topic: &'a str,
+    id: u16,
+    alias: Option<u16>,
+    properties: MessageProperties<'a>,
+) -> Publish<'a> {
     Publish {
         dup: false,
         qos: QoS::AtLeastOnce,
@@ -293,5 +332,9 @@ fn pubrel_to_a_durable_subscriber_follows_the_commit_of_its_pubrec() {
     assert_eq!(w.got(b), [Got::Ack("PUBREL", id, 0)]);
     w.ack(b, AckType::PubComp, id);
     w.pass(2);
-    assert!(!w.log.state_keys().iter().any(|k| k.starts_with("q/")), "{:?}", w.log.state_keys());
+    assert!(
+        !w.log.state_keys().iter().any(|k| k.starts_with("q/")),
+        "{:?}",
+        w.log.state_keys()
+    );
 }

@@ -20,18 +20,27 @@ fn a_new_subscription_gets_what_is_retained_with_retain_set() {
         let b = w.client("b", V311);
         w.connect(b, &opts).unwrap();
         w.subscribe(b, "t/#", 2);
-        let mut got: Vec<_> = w.published(b).into_iter().map(|p| (p.payload, p.qos, p.retain)).collect();
+        let mut got: Vec<_> = w
+            .published(b)
+            .into_iter()
+            .map(|p| (p.payload, p.qos, p.retain))
+            .collect();
         got.sort();
-        assert_eq!(got, [("one".to_owned(), 1, true), ("zero".to_owned(), 0, true)]);
+        assert_eq!(
+            got,
+            [("one".to_owned(), 1, true), ("zero".to_owned(), 0, true)]
+        );
     }
 }
 
 #[test]
 fn retain_handling() {
     for opts in [Opts::clean(), Opts::durable()] {
-        for (handling, first, again) in
-            [(RetainHandling::Send, 2, 2), (RetainHandling::SendIfNew, 2, 0), (RetainHandling::DoNotSend, 0, 0)]
-        {
+        for (handling, first, again) in [
+            (RetainHandling::Send, 2, 2),
+            (RetainHandling::SendIfNew, 2, 0),
+            (RetainHandling::DoNotSend, 0, 0),
+        ] {
             let mut w = World::new();
             retained(&mut w);
             let b = w.client("b", V5);
@@ -91,7 +100,14 @@ fn puback_of_a_retained_publish_waits_for_its_record() {
     assert_eq!(w.got(a), []);
     w.holds.retained = false;
     w.settle();
-    assert_eq!(w.got(a), [Got::Ack("PUBACK", 1, 0), Got::Ack("PUBREC", 2, 0), Got::Ack("PUBCOMP", 2, 0)]);
+    assert_eq!(
+        w.got(a),
+        [
+            Got::Ack("PUBACK", 1, 0),
+            Got::Ack("PUBREC", 2, 0),
+            Got::Ack("PUBCOMP", 2, 0)
+        ]
+    );
     w.crash_now();
     let b = w.client("b", V5);
     w.connect(b, &Opts::clean()).unwrap();
@@ -112,7 +128,10 @@ fn a_durable_retained_delivery_is_repeated_like_any_other() {
     w.crash_now();
     w.connect(b, &Opts::durable()).unwrap();
     let again = w.published(b);
-    assert_eq!((first[0].id, &*first[0].payload, first[0].retain), (again[0].id, &*again[0].payload, again[0].retain));
+    assert_eq!(
+        (first[0].id, &*first[0].payload, first[0].retain),
+        (again[0].id, &*again[0].payload, again[0].retain)
+    );
     assert!(again[0].dup);
 }
 

@@ -23,7 +23,10 @@ fn a_refused_publish_is_neither_delivered_nor_stored() {
         w.publish(b, "p/x", qos, "y");
         let (v5, v3) = match qos {
             0 => (vec![], vec![]),
-            1 => (vec![Got::Ack("PUBACK", 1, 0x87)], vec![Got::Ack("PUBACK", 1, 0)]),
+            1 => (
+                vec![Got::Ack("PUBACK", 1, 0x87)],
+                vec![Got::Ack("PUBACK", 1, 0)],
+            ),
             _ => (
                 vec![Got::Ack("PUBREC", 1, 0x87)],
                 vec![Got::Ack("PUBREC", 1, 0), Got::Ack("PUBCOMP", 1, 0)],
@@ -42,8 +45,15 @@ fn a_refused_subscribe_is_said_filter_by_filter() {
     for (client, id, refused) in [(a, "a", 0x87), (b, "b", 0x80)] {
         w.rights.allow(id, &[("t/+", Action::Sub)]);
         w.connect(client, &Opts::durable()).unwrap();
-        let filters = [Filter::new("t/1", 1), Filter::new("t/#", 1), Filter::new("x", 0)];
-        assert_eq!(w.subscribe_to(client, &filters, None), [1, refused, refused]);
+        let filters = [
+            Filter::new("t/1", 1),
+            Filter::new("t/#", 1),
+            Filter::new("x", 0),
+        ];
+        assert_eq!(
+            w.subscribe_to(client, &filters, None),
+            [1, refused, refused]
+        );
     }
 }
 
@@ -93,7 +103,14 @@ fn revoked_rights_stay_revoked_over_a_reconnect_and_a_crash() {
 fn a_deleted_user_is_disconnected() {
     let mut w = World::new();
     let a = w.client("a", V5);
-    w.connect(a, &Opts { user: Some("alice"), ..Opts::clean() }).unwrap();
+    w.connect(
+        a,
+        &Opts {
+            user: Some("alice"),
+            ..Opts::clean()
+        },
+    )
+    .unwrap();
     w.got(a);
     w.rights.deleted_users.insert("alice".to_owned());
     w.directory_changed();

@@ -14,7 +14,13 @@ fn connack_of_a_durable_session_follows_its_commit() {
     assert_eq!(w.got(a), []);
     w.holds.commits = false;
     w.settle();
-    assert_eq!(w.got(a), [Got::ConnAck { present: false, reason: 0 }]);
+    assert_eq!(
+        w.got(a),
+        [Got::ConnAck {
+            present: false,
+            reason: 0
+        }]
+    );
     assert!(w.log.state_keys().contains(&"s/a".to_owned()));
     assert!(w.log.state_keys().contains(&"c/a".to_owned()));
 }
@@ -29,7 +35,13 @@ fn connack_of_a_will_follows_its_commit_and_a_clean_one_waits_for_nothing() {
     assert_eq!(w.got(a), []);
     w.holds.commits = false;
     w.settle();
-    assert_eq!(w.got(a), [Got::ConnAck { present: false, reason: 0 }]);
+    assert_eq!(
+        w.got(a),
+        [Got::ConnAck {
+            present: false,
+            reason: 0
+        }]
+    );
 }
 
 #[test]
@@ -60,10 +72,22 @@ fn a_durable_session_is_present_again_and_a_clean_one_is_not() {
         w.connect(b, &Opts::clean()).unwrap();
         w.subscribe(b, "t", 1);
         w.drop_connection(b);
-        assert_eq!(w.connect(b, &Opts { clean: false, ..Opts::clean() }), Ok(false));
+        assert_eq!(
+            w.connect(
+                b,
+                &Opts {
+                    clean: false,
+                    ..Opts::clean()
+                }
+            ),
+            Ok(false)
+        );
         w.publish(b, "t", 1, "x");
         assert_eq!(w.payloads(a), ["x"]);
-        assert!(w.payloads(b).is_empty(), "its subscription went with the session");
+        assert!(
+            w.payloads(b).is_empty(),
+            "its subscription went with the session"
+        );
     }
 }
 
@@ -96,8 +120,19 @@ fn clean_start_ends_a_stored_session_for_good_before_connack() {
     w.got(a);
     w.holds.commits = false;
     w.settle();
-    assert_eq!(w.got(a), [Got::ConnAck { present: false, reason: 0 }]);
-    assert!(!w.log.state_keys().iter().any(|k| k.starts_with("s/") || k.starts_with("q/")));
+    assert_eq!(
+        w.got(a),
+        [Got::ConnAck {
+            present: false,
+            reason: 0
+        }]
+    );
+    assert!(
+        !w.log
+            .state_keys()
+            .iter()
+            .any(|k| k.starts_with("s/") || k.starts_with("q/"))
+    );
     w.publish(b, "t", 1, "y");
     assert!(w.payloads(a).is_empty());
     w.crash_now();
@@ -111,7 +146,16 @@ fn expiry_zero_on_a_stored_session_ends_it_with_the_connection() {
     w.connect(a, &Opts::durable()).unwrap();
     w.subscribe(a, "t", 1);
     w.disconnect(a);
-    assert_eq!(w.connect(a, &Opts { clean: false, ..Opts::clean() }), Ok(true));
+    assert_eq!(
+        w.connect(
+            a,
+            &Opts {
+                clean: false,
+                ..Opts::clean()
+            }
+        ),
+        Ok(true)
+    );
     w.disconnect(a);
     w.pass(2);
     assert_eq!(w.log.state_keys(), Vec::<String>::new());
@@ -140,7 +184,14 @@ fn disconnect_can_change_the_expiry_but_not_from_zero() {
 fn a_session_expires_counted_from_its_disconnect_over_crashes_too() {
     let mut w = World::new();
     let (a, b) = (w.client("a", V5), w.client("b", V311));
-    w.connect(a, &Opts { expiry: Some(100), ..Opts::durable() }).unwrap();
+    w.connect(
+        a,
+        &Opts {
+            expiry: Some(100),
+            ..Opts::durable()
+        },
+    )
+    .unwrap();
     w.connect(b, &Opts::durable()).unwrap();
     w.pass(200);
     w.disconnect(a);
@@ -151,7 +202,10 @@ fn a_session_expires_counted_from_its_disconnect_over_crashes_too() {
     assert!(w.log.state_keys().contains(&"s/a".to_owned()));
     w.pass(15);
     assert!(!w.log.state_keys().contains(&"s/a".to_owned()));
-    assert!(w.log.state_keys().contains(&"s/b".to_owned()), "two hours by default");
+    assert!(
+        w.log.state_keys().contains(&"s/b".to_owned()),
+        "two hours by default"
+    );
     w.tick(7_200_000);
     w.pass(2);
     assert_eq!(w.log.state_keys(), Vec::<String>::new());
@@ -161,7 +215,14 @@ fn a_session_expires_counted_from_its_disconnect_over_crashes_too() {
 fn a_session_whose_time_has_passed_is_not_resumed() {
     let mut w = World::new();
     let a = w.client("a", V5);
-    w.connect(a, &Opts { expiry: Some(10), ..Opts::durable() }).unwrap();
+    w.connect(
+        a,
+        &Opts {
+            expiry: Some(10),
+            ..Opts::durable()
+        },
+    )
+    .unwrap();
     w.disconnect(a);
     w.pass(2);
     w.now += 10_000_000;
@@ -172,7 +233,14 @@ fn a_session_whose_time_has_passed_is_not_resumed() {
 fn the_asked_expiry_is_capped() {
     let mut w = World::with(1, 1, |session, _| session.max_expiry_seconds = 5);
     let a = w.client("a", V5);
-    w.connect(a, &Opts { expiry: Some(u32::MAX), ..Opts::durable() }).unwrap();
+    w.connect(
+        a,
+        &Opts {
+            expiry: Some(u32::MAX),
+            ..Opts::durable()
+        },
+    )
+    .unwrap();
     w.disconnect(a);
     w.pass(7);
     assert_eq!(w.connect(a, &Opts::durable()), Ok(false));
@@ -182,7 +250,8 @@ fn the_asked_expiry_is_capped() {
 fn the_end_of_a_session_leaves_nothing_in_the_state() {
     let mut w = World::with(2, 4, |_, limits| limits.max_inflight = 16);
     let (a, b) = (w.client("a", V5), w.client("b", V5));
-    w.connect(a, &Opts::durable().will("w", "gone", 1, 30)).unwrap();
+    w.connect(a, &Opts::durable().will("w", "gone", 1, 30))
+        .unwrap();
     w.connect(b, &Opts::clean()).unwrap();
     w.subscribe(a, "t/#", 2);
     w.subscribe(a, "$share/g/s", 1);
@@ -223,8 +292,22 @@ fn a_session_that_ends_while_a_qos2_publish_is_stored_leaves_nothing() {
 fn keep_alive_ends_a_silent_client_and_pings_keep_it() {
     let mut w = World::new();
     let (a, b) = (w.client("a", V5), w.client("b", V311));
-    w.connect(a, &Opts { keep_alive: 10, ..Opts::clean() }).unwrap();
-    w.connect(b, &Opts { keep_alive: 10, ..Opts::clean() }).unwrap();
+    w.connect(
+        a,
+        &Opts {
+            keep_alive: 10,
+            ..Opts::clean()
+        },
+    )
+    .unwrap();
+    w.connect(
+        b,
+        &Opts {
+            keep_alive: 10,
+            ..Opts::clean()
+        },
+    )
+    .unwrap();
     w.pass(14);
     w.send(b, &Packet::PingReq);
     w.got(a);
@@ -234,7 +317,14 @@ fn keep_alive_ends_a_silent_client_and_pings_keep_it() {
     assert_eq!(w.got(b), []);
     w.pass(14);
     assert_eq!(w.got(b), [Got::Closed]);
-    assert_eq!(w.log.presence.iter().filter(|p| p.reason.as_deref() == Some("keepAliveTimeout")).count(), 2);
+    assert_eq!(
+        w.log
+            .presence
+            .iter()
+            .filter(|p| p.reason.as_deref() == Some("keepAliveTimeout"))
+            .count(),
+        2
+    );
 }
 
 #[test]

@@ -125,7 +125,13 @@ fn what_moves_on_is_read_again_after_a_crash() {
     w.connect(members[0], &Opts::clean()).unwrap();
     w.pass(2);
     assert_eq!(w.payloads(next).len(), 6);
-    assert_eq!(w.shards.iter().map(|s| s.counters().inbox_unclaimed).sum::<u64>(), 0);
+    assert_eq!(
+        w.shards
+            .iter()
+            .map(|s| s.counters().inbox_unclaimed)
+            .sum::<u64>(),
+        0
+    );
 }
 
 #[test]

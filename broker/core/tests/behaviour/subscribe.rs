@@ -26,7 +26,11 @@ fn no_local_on_one_subscription_leaves_the_other() {
         let mut w = World::new();
         let a = w.client("a", V5);
         w.connect(a, &opts).unwrap();
-        w.subscribe_to(a, &[Filter::new("t/+", 1).no_local(), Filter::new("t/#", 0)], None);
+        w.subscribe_to(
+            a,
+            &[Filter::new("t/+", 1).no_local(), Filter::new("t/#", 0)],
+            None,
+        );
         w.publish(a, "t/x", 1, "own");
         assert_eq!(w.payloads(a), ["own"]);
     }
@@ -67,7 +71,10 @@ fn unsubscribing_ends_deliveries_and_names_what_was_not_there() {
         w.settle();
         w.start_unsubscribe(a, "t");
         w.settle();
-        assert_eq!(w.got(a), [Got::UnsubAck(vec![0]), Got::UnsubAck(vec![0x11])]);
+        assert_eq!(
+            w.got(a),
+            [Got::UnsubAck(vec![0]), Got::UnsubAck(vec![0x11])]
+        );
         w.publish(b, "t", 1, "x");
         assert!(w.payloads(a).is_empty());
         w.pass(1);
@@ -94,7 +101,10 @@ fn subscribing_again_replaces_and_loses_nothing_that_is_queued() {
     w.publish(b, "t", 2, "5");
     let got = w.published(a);
     let got: Vec<_> = got.iter().map(|p| (&*p.payload, p.qos)).collect();
-    assert_eq!(got, [("0", 1), ("1", 1), ("2", 1), ("3", 1), ("4", 1), ("5", 2)]);
+    assert_eq!(
+        got,
+        [("0", 1), ("1", 1), ("2", 1), ("3", 1), ("4", 1), ("5", 2)]
+    );
 }
 
 #[test]
@@ -103,7 +113,10 @@ fn an_illegal_filter_is_refused_by_itself_in_v5_and_closes_3x() {
     let (a, b) = (w.client("a", V5), w.client("b", V311));
     w.connect(a, &Opts::durable()).unwrap();
     w.connect(b, &Opts::clean()).unwrap();
-    assert_eq!(w.subscribe_to(a, &[Filter::new("a/#/b", 1), Filter::new("t", 1)], None), [0x8F, 1]);
+    assert_eq!(
+        w.subscribe_to(a, &[Filter::new("a/#/b", 1), Filter::new("t", 1)], None),
+        [0x8F, 1]
+    );
     w.got(b);
     w.start_subscribe(b, &[Filter::new("a/#/b", 1)], None);
     w.settle();
@@ -115,7 +128,12 @@ fn no_more_subscriptions_than_allowed() {
     let mut w = World::with(1, 1, |_, limits| limits.max_subscriptions_per_client = 2);
     let a = w.client("a", V5);
     w.connect(a, &Opts::durable()).unwrap();
-    let filters = [Filter::new("1", 1), Filter::new("2", 1), Filter::new("3", 1), Filter::new("2", 0)];
+    let filters = [
+        Filter::new("1", 1),
+        Filter::new("2", 1),
+        Filter::new("3", 1),
+        Filter::new("2", 0),
+    ];
     assert_eq!(w.subscribe_to(a, &filters, None), [1, 1, 0x97, 0]);
 }
 

@@ -37,12 +37,18 @@ fn a_takeover_of_a_clean_session_begins_anew() {
 fn at_a_takeover_come_the_disconnect_event_then_the_will_then_the_connect_event() {
     let mut w = World::new();
     let (a, other) = (w.client("a", V311), w.client("a", V311));
-    w.connect(a, &Opts::clean().will("p/w", "gone", 1, 0)).unwrap();
+    w.connect(a, &Opts::clean().will("p/w", "gone", 1, 0))
+        .unwrap();
     w.pass(2);
     w.log.story.clear();
     w.connect(other, &Opts::clean()).unwrap();
     w.pass(2);
-    let presence: Vec<_> = w.log.story.iter().filter(|line| !line.starts_with("stored")).collect();
+    let presence: Vec<_> = w
+        .log
+        .story
+        .iter()
+        .filter(|line| !line.starts_with("stored"))
+        .collect();
     assert_eq!(presence, ["disconnect:a", "connect:a"]);
     assert_eq!(w.log.payloads("p"), ["gone"]);
 }
@@ -58,9 +64,15 @@ fn a_connect_that_waits_for_its_commit_can_be_taken_over() {
     w.settle();
     w.holds.commits = false;
     w.settle();
-    assert!(!w.got(a).iter().any(|g| matches!(g, Got::ConnAck { .. })), "never told");
+    assert!(
+        !w.got(a).iter().any(|g| matches!(g, Got::ConnAck { .. })),
+        "never told"
+    );
     let got = w.got(other);
-    assert!(matches!(got[..], [Got::ConnAck { reason: 0, .. }]), "{got:?}");
+    assert!(
+        matches!(got[..], [Got::ConnAck { reason: 0, .. }]),
+        "{got:?}"
+    );
     w.pass(2);
     let connects = w.log.presence.iter().filter(|p| p.connects).count();
     let disconnects = w.log.presence.iter().filter(|p| !p.connects).count();

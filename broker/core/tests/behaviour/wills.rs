@@ -17,16 +17,19 @@ fn world() -> (World, usize, usize) {
 #[test]
 fn a_lost_connection_publishes_the_will_and_a_normal_disconnect_does_not() {
     let (mut w, a, b) = world();
-    w.connect(a, &Opts::clean().will("p/w", "gone", 1, 0)).unwrap();
+    w.connect(a, &Opts::clean().will("p/w", "gone", 1, 0))
+        .unwrap();
     w.disconnect(a);
     w.pass(2);
     assert!(w.payloads(b).is_empty());
-    w.connect(a, &Opts::clean().will("p/w", "gone", 1, 0)).unwrap();
+    w.connect(a, &Opts::clean().will("p/w", "gone", 1, 0))
+        .unwrap();
     w.drop_connection(a);
     w.pass(2);
     assert_eq!(w.payloads(b), ["gone"]);
     assert_eq!(w.log.payloads("p"), ["gone"]);
-    w.connect(a, &Opts::clean().will("p/w", "said", 1, 0)).unwrap();
+    w.connect(a, &Opts::clean().will("p/w", "said", 1, 0))
+        .unwrap();
     w.disconnect_with(a, ReasonCode::DISCONNECT_WITH_WILL_MESSAGE, None);
     w.pass(2);
     assert_eq!(w.payloads(b), ["said"]);
@@ -53,11 +56,20 @@ fn the_will_delay_counts_and_a_resumed_session_cancels_it() {
 #[test]
 fn the_end_of_the_session_ends_the_delay() {
     let (mut w, a, b) = world();
-    w.connect(a, &Opts { expiry: Some(5), ..Opts::durable() }.will("w", "gone", 1, 100)).unwrap();
+    w.connect(
+        a,
+        &Opts {
+            expiry: Some(5),
+            ..Opts::durable()
+        }
+        .will("w", "gone", 1, 100),
+    )
+    .unwrap();
     w.drop_connection(a);
     w.pass(8);
     assert_eq!(w.payloads(b), ["gone"]);
-    w.connect(a, &Opts::durable().will("w", "again", 1, 100)).unwrap();
+    w.connect(a, &Opts::durable().will("w", "again", 1, 100))
+        .unwrap();
     w.drop_connection(a);
     w.connect(a, &Opts::clean()).unwrap();
     w.pass(1);
@@ -68,15 +80,24 @@ fn the_end_of_the_session_ends_the_delay() {
 fn the_wills_of_all_clients_survive_a_crash() {
     let (mut w, a, b) = world();
     let c = w.client("c", V311);
-    w.connect(a, &Opts::durable().will("w", "durable", 1, 0)).unwrap();
-    w.connect(c, &Opts::clean().will("w", "clean", 2, 0)).unwrap();
+    w.connect(a, &Opts::durable().will("w", "durable", 1, 0))
+        .unwrap();
+    w.connect(c, &Opts::clean().will("w", "clean", 2, 0))
+        .unwrap();
     w.crash_now();
     w.connect(b, &Opts::durable()).unwrap();
     w.pass(2);
     let mut got = w.payloads(b);
     got.sort();
     assert_eq!(got, ["clean", "durable"]);
-    assert!(!w.log.state_keys().iter().any(|k| k.starts_with("w/") || k == "c/a"), "{:?}", w.log.state_keys());
+    assert!(
+        !w.log
+            .state_keys()
+            .iter()
+            .any(|k| k.starts_with("w/") || k == "c/a"),
+        "{:?}",
+        w.log.state_keys()
+    );
 }
 
 #[test]
@@ -101,7 +122,8 @@ fn a_delayed_will_survives_a_crash_and_is_cancelled_by_the_client_that_comes_bac
 #[test]
 fn a_will_obeys_the_rights_at_its_publication() {
     let (mut w, a, b) = world();
-    w.connect(a, &Opts::clean().will("w", "gone", 1, 0)).unwrap();
+    w.connect(a, &Opts::clean().will("w", "gone", 1, 0))
+        .unwrap();
     w.rights.allow("a", &[("other", Action::Pub)]);
     w.directory_changed();
     w.drop_connection(a);
@@ -126,7 +148,15 @@ fn a_retained_will_is_retained() {
 #[test]
 fn a_kick_publishes_the_will() {
     let (mut w, a, b) = world();
-    w.connect(a, &Opts { user: Some("u"), ..Opts::clean() }.will("w", "gone", 0, 0)).unwrap();
+    w.connect(
+        a,
+        &Opts {
+            user: Some("u"),
+            ..Opts::clean()
+        }
+        .will("w", "gone", 0, 0),
+    )
+    .unwrap();
     w.rights.deleted_users.insert("u".to_owned());
     w.directory_changed();
     assert_eq!(w.payloads(b), ["gone"]);

@@ -1,6 +1,6 @@
 //! What must hold at the end of every history.
 
-use crate::history::{CLIENTS, Message, Run, TOPICS, qos_of};
+use crate::history::{CLIENTS, Message, Run, SHARED, SHARED_TOPIC, TOPICS, qos_of};
 use crate::world::Opts;
 use isthmus_mqtt::topic::matches;
 use std::collections::BTreeMap;
@@ -21,13 +21,26 @@ impl Run {
 
     pub(crate) fn everything_acknowledged_is_in_its_parent(&self) {
         let times = self.stored();
-        for message in self.acknowledged().filter(|m| !m.topic.starts_with('t')) {
+        for message in self
+            .acknowledged()
+            .filter(|m| !m.topic.starts_with(['t', '$']))
+        {
             let times = times.get(&*message.payload).copied().unwrap_or_default();
-            assert!(times > 0, "{} was acknowledged and is not in {}", message.payload, message.topic);
+            assert!(
+                times > 0,
+                "{} was acknowledged and is not in {}",
+                message.payload,
+                message.topic
+            );
         }
         for message in self.messages.iter().filter(|m| m.qos == 2) {
             let times = times.get(&*message.payload).copied().unwrap_or_default();
-            assert!(times < 2, "{} of QoS 2 is {times} times in {}", message.payload, message.topic);
+            assert!(
+                times < 2,
+                "{} of QoS 2 is {times} times in {}",
+                message.payload,
+                message.topic
+            );
         }
     }
 
@@ -41,19 +54,55 @@ impl Run {
 
     pub(crate) fn durable_subscribers_got_what_was_due(&self) {
         for (client, known) in self.known.iter().enumerate() {
-            for message in self.messages.iter().filter(|m| m.qos == 2 && qos_of(client) == 2) {
+            for message in self
+                .messages
+                .iter()
+                .filter(|m| m.qos == 2 && m.topic != SHARED_TOPIC && qos_of(client) == 2)
+            {
                 let times = known.got.get(&message.payload).copied().unwrap_or_default();
-                assert!(times < 2, "c{client} got {} of QoS 2 {times} times", message.payload);
+                assert!(
+                    times < 2,
+                    "c{client} got {} of QoS 2 {times} times",
+                    message.payload
+                );
             }
             if !known.durable || qos_of(client) == 0 {
                 continue;
             }
             for message in self.acknowledged() {
-                let due = |(filter, since): (&&str, &usize)| *since <= message.number && matches(filter, message.topic);
+                let due = |(filter, since): (&&str, &usize)| {
+                    *since <= message.number && matches(filter, message.topic)
+                };
                 if known.subscribed.iter().any(due) {
                     let got = known.got.contains_key(&message.payload);
-                    assert!(got, "c{client} never got {} to {}", message.payload, message.topic);
+                    assert!(
+                        got,
+                        "c{client} never got {} to {}",
+                        message.payload, message.topic
+                    );
                 }
+            }
+        }
+    }
+
+    /// Ruling 15: while the group has a durable member, somebody gets it.
+    pub(crate) fn the_group_got_what_was_due(&self) {
+        let members: Vec<usize> = self
+            .known
+            .iter()
+            .filter(|k| k.durable)
+            .filter_map(|k| k.subscribed.get(SHARED).copied())
+            .collect();
+        for message in self
+            .acknowledged()
+            .filter(|m| m.topic == SHARED_TOPIC && m.qos == 1)
+        {
+            if members.iter().any(|since| *since <= message.number) && !self.clean_member {
+                let got = self
+                    .known
+                    .iter()
+                    .any(|k| k.all.iter().any(|(_, payload)| *payload == message.payload));
+                assert!(got, "nobody of the group got {}", message.payload);
             }
         }
     }
@@ -61,9 +110,13 @@ impl Run {
     /// Of each publisher, topic and QoS [MQTT-4.6.0-6].
     pub(crate) fn deliveries_are_in_order(&self) {
         for known in &self.known {
-            for topic in TOPICS {
+            for topic in TOPICS.into_iter().filter(|t| *t != SHARED_TOPIC) {
                 for qos in 0..3 {
-                    let same = |payload: &str| self.messages.iter().any(|m| m.payload == payload && m.qos == qos);
+                    let same = |payload: &str| {
+                        self.messages
+                            .iter()
+                            .any(|m| m.payload == payload && m.qos == qos)
+                    };
                     let payloads = known.all.iter().filter(|(t, p)| t == topic && same(p));
                     in_order(payloads.map(|(_, payload)| &**payload));
                 }
@@ -88,15 +141,25 @@ impl Run {
         assert!(self.world.conns.is_empty());
         for shard in &self.world.shards {
             assert!(shard.is_settled());
-            let left: Vec<_> = shard.leftovers().into_iter().filter(|(_, n)| *n > 0).collect();
+            let left: Vec<_> = shard
+                .leftovers()
+                .into_iter()
+                .filter(|(_, n)| *n > 0)
+                .collect();
             assert_eq!(left, []);
         }
         let events = &self.world.log.presence;
         for client in 0..CLIENTS {
-            let own: Vec<_> = events.iter().filter(|p| p.client == format!("c{client}")).collect();
+            let own: Vec<_> = events
+                .iter()
+                .filter(|p| p.client == format!("c{client}"))
+                .collect();
             assert!(own.is_sorted_by(|a, b| a.ts < b.ts), "{own:?}");
             for pair in own.chunks(2) {
-                assert!(pair.len() == 2 && pair[0].connects && !pair[1].connects, "{own:?}");
+                assert!(
+                    pair.len() == 2 && pair[0].connects && !pair[1].connects,
+                    "{own:?}"
+                );
                 assert_eq!(pair[0].connection, pair[1].connection);
             }
         }
@@ -115,6 +178,9 @@ fn in_order<'a>(payloads: impl Iterator<Item = &'a str>) {
         let (publisher, number) = payload.split_once(':').unwrap();
         let number: usize = number.parse().unwrap();
         let before = last.insert(publisher, number);
-        assert!(before.is_none_or(|before| before < number), "{payload} after {before:?}: {seen:?}");
+        assert!(
+            before.is_none_or(|before| before < number),
+            "{payload} after {before:?}: {seen:?}"
+        );
     }
 }

@@ -1,7 +1,13 @@
 //! Random histories against a simple model: clients come, go, subscribe and publish; writes,
 //! confirmations, commits and reads happen in any order that Kafka allows; the process crashes.
 //! `PROPTEST_CASES` sets how many.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code"
+)]
 
 #[path = "../world/mod.rs"]
 mod world;
@@ -13,8 +19,15 @@ use history::{Op, Run, op};
 use proptest::prelude::*;
 
 fn cases(default: u32) -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(default);
-    ProptestConfig { cases, max_shrink_iters: 20_000, ..ProptestConfig::default() }
+    let cases = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(default);
+    ProptestConfig {
+        cases,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    }
 }
 
 fn run(ops: &[Op]) -> Run {
@@ -27,7 +40,7 @@ fn run(ops: &[Op]) -> Run {
 }
 
 proptest! {
-    #![proptest_config(cases(160))]
+    #![proptest_config(cases(500))]
 
     /// Invariants 1, 2, 3 and 5
     #[test]
@@ -36,6 +49,7 @@ proptest! {
         run.everything_acknowledged_is_in_its_parent();
         run.parents_stand_in_the_devices_order();
         run.durable_subscribers_got_what_was_due();
+        run.the_group_got_what_was_due();
         run.deliveries_are_in_order();
         run.everyone_leaves();
         run.nothing_is_left();

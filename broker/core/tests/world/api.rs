@@ -4,8 +4,8 @@ use super::client::{Client, Got, Out, Pub};
 use super::{World, with_shard};
 use isthmus_core::shard::Downlink;
 use isthmus_mqtt::{
-    AckType, Connect, Disconnect, MessageProperties, Packet, Publish, QoS, ReasonCode, RetainHandling, Subscribe,
-    SubscribeFilter, SubscriptionOptions, Unsubscribe, Version, encode,
+    AckType, Connect, Disconnect, MessageProperties, Packet, Publish, QoS, ReasonCode,
+    RetainHandling, Subscribe, SubscribeFilter, SubscriptionOptions, Unsubscribe, Version, encode,
 };
 
 /// A will.
@@ -46,11 +46,21 @@ impl Opts {
 
     /// It outlives the connection.
     pub(crate) fn durable() -> Self {
-        Self { clean: false, expiry: Some(3600), ..Self::clean() }
+        Self {
+            clean: false,
+            expiry: Some(3600),
+            ..Self::clean()
+        }
     }
 
     pub(crate) fn will(mut self, topic: &'static str, payload: &str, qos: u8, delay: u32) -> Self {
-        self.will = Some(Will { topic, payload: payload.to_owned(), qos, retain: false, delay });
+        self.will = Some(Will {
+            topic,
+            payload: payload.to_owned(),
+            qos,
+            retain: false,
+            delay,
+        });
         self
     }
 }
@@ -64,8 +74,14 @@ pub(crate) struct Filter {
 
 impl Filter {
     pub(crate) fn new(filter: &str, qos: u8) -> Self {
-        let options = SubscriptionOptions { qos: QoS::from_bits(qos).unwrap(), ..SubscriptionOptions::default() };
-        Self { filter: filter.to_owned(), options }
+        let options = SubscriptionOptions {
+            qos: QoS::from_bits(qos).unwrap(),
+            ..SubscriptionOptions::default()
+        };
+        Self {
+            filter: filter.to_owned(),
+            options,
+        }
     }
 
     pub(crate) fn no_local(mut self) -> Self {
@@ -139,11 +155,13 @@ impl World {
         let before = self.clients[client].got.len();
         self.start_connect(client, opts);
         self.settle();
-        let answer = self.clients[client].got[before..].iter().find_map(|got| match got {
-            Got::ConnAck { present, reason: 0 } => Some(Ok(*present)),
-            Got::ConnAck { reason, .. } => Some(Err(*reason)),
-            _ => None,
-        });
+        let answer = self.clients[client].got[before..]
+            .iter()
+            .find_map(|got| match got {
+                Got::ConnAck { present, reason: 0 } => Some(Ok(*present)),
+                Got::ConnAck { reason, .. } => Some(Err(*reason)),
+                _ => None,
+            });
         answer.expect("a CONNACK")
     }
 
@@ -153,26 +171,42 @@ impl World {
             packet_id: own.packet_id(),
             subscription_id: id,
             user_properties: isthmus_mqtt::UserProperties::default(),
-            filters: filters.iter().map(|f| SubscribeFilter { filter: &f.filter, options: f.options }).collect(),
+            filters: filters
+                .iter()
+                .map(|f| SubscribeFilter {
+                    filter: &f.filter,
+                    options: f.options,
+                })
+                .collect(),
         };
         let version = own.version;
         self.write(client, bytes(&Packet::Subscribe(subscribe), version));
     }
 
     /// Subscribes; yields the SUBACK's codes.
-    pub(crate) fn subscribe_to(&mut self, client: usize, filters: &[Filter], id: Option<u32>) -> Vec<u8> {
+    pub(crate) fn subscribe_to(
+        &mut self,
+        client: usize,
+        filters: &[Filter],
+        id: Option<u32>,
+    ) -> Vec<u8> {
         let before = self.clients[client].got.len();
         self.start_subscribe(client, filters, id);
         self.settle();
-        let answer = self.clients[client].got[before..].iter().find_map(|got| match got {
-            Got::SubAck(codes) => Some(codes.clone()),
-            _ => None,
-        });
+        let answer = self.clients[client].got[before..]
+            .iter()
+            .find_map(|got| match got {
+                Got::SubAck(codes) => Some(codes.clone()),
+                _ => None,
+            });
         answer.expect("a SUBACK")
     }
 
     pub(crate) fn subscribe(&mut self, client: usize, filter: &str, qos: u8) {
-        assert_eq!(self.subscribe_to(client, &[Filter::new(filter, qos)], None), [qos]);
+        assert_eq!(
+            self.subscribe_to(client, &[Filter::new(filter, qos)], None),
+            [qos]
+        );
     }
 
     pub(crate) fn start_unsubscribe(&mut self, client: usize, filter: &str) {
@@ -187,11 +221,29 @@ impl World {
     }
 
     /// Writes a PUBLISH; yields its packet id.
-    pub(crate) fn start_publish(&mut self, client: usize, topic: &str, qos: u8, payload: &str, retain: bool) -> u16 {
+    pub(crate) fn start_publish(
+        &mut self,
+        client: usize,
+        topic: &str,
+        qos: u8,
+        payload: &str,
+        retain: bool,
+    ) -> u16 {
         let own = &mut self.clients[client];
         let qos = QoS::from_bits(qos).unwrap();
-        let id = if qos == QoS::AtMostOnce { 0 } else { own.packet_id() };
-        let out = Out { id, topic: topic.to_owned(), payload: payload.to_owned(), qos, retain, released: false };
+        let id = if qos == QoS::AtMostOnce {
+            0
+        } else {
+            own.packet_id()
+        };
+        let out = Out {
+            id,
+            topic: topic.to_owned(),
+            payload: payload.to_owned(),
+            qos,
+            retain,
+            released: false,
+        };
         let bytes = own.encode(&out, false);
         if id > 0 {
             own.unacked.push(out);
@@ -246,8 +298,20 @@ impl World {
         self.disconnect_with(client, ReasonCode::NORMAL_DISCONNECTION, None);
     }
 
-    pub(crate) fn disconnect_with(&mut self, client: usize, reason: ReasonCode, session_expiry: Option<u32>) {
-        self.send(client, &Packet::Disconnect(Disconnect { reason, session_expiry, ..Disconnect::default() }));
+    pub(crate) fn disconnect_with(
+        &mut self,
+        client: usize,
+        reason: ReasonCode,
+        session_expiry: Option<u32>,
+    ) {
+        self.send(
+            client,
+            &Packet::Disconnect(Disconnect {
+                reason,
+                session_expiry,
+                ..Disconnect::default()
+            }),
+        );
     }
 
     /// The network takes the connection away.
@@ -259,7 +323,13 @@ impl World {
     }
 
     /// Hands a record of `mq2mqtt` to a shard; yields its offset.
-    pub(crate) fn downlink(&mut self, topic: &str, qos: u8, only_online: bool, payload: &str) -> i64 {
+    pub(crate) fn downlink(
+        &mut self,
+        topic: &str,
+        qos: u8,
+        only_online: bool,
+        payload: &str,
+    ) -> i64 {
         self.next_downlink += 1;
         let record = Downlink {
             partition: 0,
@@ -277,10 +347,21 @@ impl World {
     /// The messages that a client got since the last call.
     pub(crate) fn published(&mut self, client: usize) -> Vec<Pub> {
         let got = self.got(client);
-        got.into_iter().filter_map(|got| if let Got::Publish(p) = got { Some(p) } else { None }).collect()
+        got.into_iter()
+            .filter_map(|got| {
+                if let Got::Publish(p) = got {
+                    Some(p)
+                } else {
+                    None
+                }
+            })
+            .collect()
     }
 
     pub(crate) fn payloads(&mut self, client: usize) -> Vec<String> {
-        self.published(client).into_iter().map(|p| p.payload).collect()
+        self.published(client)
+            .into_iter()
+            .map(|p| p.payload)
+            .collect()
     }
 }

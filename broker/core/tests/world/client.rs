@@ -2,7 +2,9 @@
 //! may do to it: an id used twice, more in flight than its window, a packet too large.
 
 use isthmus_core::shard::ConnId;
-use isthmus_mqtt::{Ack, AckType, Packet, Publish, QoS, ReasonCode, Version, decode, encode, frame};
+use isthmus_mqtt::{
+    Ack, AckType, Packet, Publish, QoS, ReasonCode, Version, decode, encode, frame,
+};
 use std::collections::BTreeMap;
 
 /// A PUBLISH as it came.
@@ -113,7 +115,12 @@ impl Client {
         let mut rest = &buffer[..];
         let mut answers = Vec::new();
         while let Some(found) = frame(rest, usize::MAX).expect("a frame") {
-            assert!(found.len <= self.maximum_packet, "{}: {} bytes", self.id, found.len);
+            assert!(
+                found.len <= self.maximum_packet,
+                "{}: {} bytes",
+                self.id,
+                found.len
+            );
             let packet = decode(found, self.version).expect("a packet");
             self.packet(&packet, &mut answers);
             rest = &rest[found.len..];
@@ -125,7 +132,10 @@ impl Client {
     fn packet(&mut self, packet: &Packet<'_>, answers: &mut Vec<Vec<u8>>) {
         match packet {
             Packet::ConnAck(ack) => {
-                self.got.push(Got::ConnAck { present: ack.session_present, reason: ack.reason.0 });
+                self.got.push(Got::ConnAck {
+                    present: ack.session_present,
+                    reason: ack.reason.0,
+                });
                 self.connected = !ack.reason.is_error();
                 if self.connected {
                     self.begin(ack.session_present, answers);
@@ -133,12 +143,14 @@ impl Client {
             }
             Packet::Publish(publish) => self.publish(publish, answers),
             Packet::PubAck(ack) => {
-                self.got.push(Got::Ack("PUBACK", ack.packet_id, ack.reason.0));
+                self.got
+                    .push(Got::Ack("PUBACK", ack.packet_id, ack.reason.0));
                 self.finish(ack);
             }
             Packet::PubRec(ack) => self.pubrec(ack, answers),
             Packet::PubRel(ack) => {
-                self.got.push(Got::Ack("PUBREL", ack.packet_id, ack.reason.0));
+                self.got
+                    .push(Got::Ack("PUBREL", ack.packet_id, ack.reason.0));
                 self.received.remove(&ack.packet_id);
                 if self.answers {
                     self.open.remove(&ack.packet_id);
@@ -146,11 +158,17 @@ impl Client {
                 }
             }
             Packet::PubComp(ack) => {
-                self.got.push(Got::Ack("PUBCOMP", ack.packet_id, ack.reason.0));
-                self.unacked.retain(|out| !(out.id == ack.packet_id && out.released));
+                self.got
+                    .push(Got::Ack("PUBCOMP", ack.packet_id, ack.reason.0));
+                self.unacked
+                    .retain(|out| !(out.id == ack.packet_id && out.released));
             }
-            Packet::SubAck(ack) => self.got.push(Got::SubAck(ack.reasons.iter().map(|r| r.0).collect())),
-            Packet::UnsubAck(ack) => self.got.push(Got::UnsubAck(ack.reasons.iter().map(|r| r.0).collect())),
+            Packet::SubAck(ack) => self
+                .got
+                .push(Got::SubAck(ack.reasons.iter().map(|r| r.0).collect())),
+            Packet::UnsubAck(ack) => self
+                .got
+                .push(Got::UnsubAck(ack.reasons.iter().map(|r| r.0).collect())),
             Packet::PingResp => self.got.push(Got::Pong),
             Packet::Disconnect(d) => self.got.push(Got::Disconnect(d.reason.0)),
             other => panic!("{}: a server sent {other:?}", self.id),
@@ -164,7 +182,11 @@ impl Client {
             self.unacked.clear();
         }
         for out in self.unacked.clone() {
-            let bytes = if out.released { self.ack(AckType::PubRel, out.id) } else { self.encode(&out, true) };
+            let bytes = if out.released {
+                self.ack(AckType::PubRel, out.id)
+            } else {
+                self.encode(&out, true)
+            };
             answers.push(bytes);
         }
     }
@@ -179,19 +201,36 @@ impl Client {
             id: publish.packet_id,
             subscription_ids: publish.subscription_ids.clone(),
             expiry: publish.properties.expiry,
-            user: publish.properties.user_properties.iter().map(|(k, v)| (k.into(), v.into())).collect(),
+            user: publish
+                .properties
+                .user_properties
+                .iter()
+                .map(|(k, v)| (k.into(), v.into()))
+                .collect(),
         };
-        assert!(!got.topic.contains(['+', '#']), "a Topic Name with a wildcard: {}", got.topic);
+        assert!(
+            !got.topic.contains(['+', '#']),
+            "a Topic Name with a wildcard: {}",
+            got.topic
+        );
         self.got.push(Got::Publish(got.clone()));
         if got.qos > 0 {
             let same = self.open.insert(got.id, got.payload.clone());
             assert_eq!(same, None, "{}: packet id {} is in use", self.id, got.id);
-            assert!(self.open.len() <= self.receive_maximum, "{}: Receive Maximum", self.id);
+            assert!(
+                self.open.len() <= self.receive_maximum,
+                "{}: Receive Maximum",
+                self.id
+            );
         }
         if got.qos == 2 {
             let known = self.received.insert(got.id, got.payload.clone());
             if let Some(known) = &known {
-                assert_eq!(*known, got.payload, "{}: id {} of another message", self.id, got.id);
+                assert_eq!(
+                    *known, got.payload,
+                    "{}: id {} of another message",
+                    self.id, got.id
+                );
             }
             if self.answers {
                 answers.push(self.ack(AckType::PubRec, got.id));
@@ -207,12 +246,17 @@ impl Client {
     }
 
     fn pubrec(&mut self, ack: &Ack<'_>, answers: &mut Vec<Vec<u8>>) {
-        self.got.push(Got::Ack("PUBREC", ack.packet_id, ack.reason.0));
+        self.got
+            .push(Got::Ack("PUBREC", ack.packet_id, ack.reason.0));
         if ack.reason.is_error() {
             return self.unacked.retain(|out| out.id != ack.packet_id);
         }
         let mut acked = None;
-        for out in self.unacked.iter_mut().filter(|out| out.id == ack.packet_id) {
+        for out in self
+            .unacked
+            .iter_mut()
+            .filter(|out| out.id == ack.packet_id)
+        {
             out.released = true;
             acked = Some(out.payload.clone());
         }
@@ -244,9 +288,23 @@ impl Client {
 
     pub(crate) fn encode(&self, out: &Out, dup: bool) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let head = encode::PublishHead { topic: &out.topic, forwarded: &[], payload: out.payload.as_bytes() };
-        encode::publish(&mut bytes, self.version, dup && out.qos > QoS::AtMostOnce, out.qos, out.retain, out.id, &head, None, &[])
-            .unwrap();
+        let head = encode::PublishHead {
+            topic: &out.topic,
+            forwarded: &[],
+            payload: out.payload.as_bytes(),
+        };
+        encode::publish(
+            &mut bytes,
+            self.version,
+            dup && out.qos > QoS::AtMostOnce,
+            out.qos,
+            out.retain,
+            out.id,
+            &head,
+            None,
+            &[],
+        )
+        .unwrap();
         bytes
     }
 

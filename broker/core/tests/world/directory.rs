@@ -29,7 +29,11 @@ impl Default for Rights {
 
 impl Rights {
     pub(crate) fn create(&mut self, name: &str, ordered: bool) {
-        let parent = Parent { kafka_topic: name.to_owned(), ordered, max_message_bytes: 100_000 };
+        let parent = Parent {
+            kafka_topic: name.to_owned(),
+            ordered,
+            max_message_bytes: 100_000,
+        };
         self.parents.insert(name.to_owned(), Arc::new(parent));
     }
 
@@ -45,7 +49,10 @@ impl Directory for Rights {
     }
 
     fn acl(&self, username: Option<&str>, client_id: &str) -> Acl {
-        let all = vec![("#".to_owned(), Action::PubSub), ("$SYS/#".to_owned(), Action::PubSub)];
+        let all = vec![
+            ("#".to_owned(), Action::PubSub),
+            ("$SYS/#".to_owned(), Action::PubSub),
+        ];
         let rules = self.rules.get(client_id).unwrap_or(&all);
         let rules = rules.iter().map(|(f, a)| (f.as_str(), *a));
         Acl::bind(rules, username.unwrap_or_default(), client_id)

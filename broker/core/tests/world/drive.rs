@@ -16,11 +16,23 @@ impl World {
         let unread = VecDeque::from([connect]);
         // An earlier connection stays half open, unless its CONNECT has not been read: read after
         // this one it would take over from it.
-        let earlier = self.clients[client].conn.filter(|old| self.conns.get(old).is_some_and(|link| !link.admitted));
+        let earlier = self.clients[client]
+            .conn
+            .filter(|old| self.conns.get(old).is_some_and(|link| !link.admitted));
         if let Some(old) = earlier {
             self.conns.remove(&old);
         }
-        self.conns.insert(id, Link { client, shard, unread, reads: true, admitted: false, wait_until: 0 });
+        self.conns.insert(
+            id,
+            Link {
+                client,
+                shard,
+                unread,
+                reads: true,
+                admitted: false,
+                wait_until: 0,
+            },
+        );
         self.clients[client].lost();
         self.clients[client].conn = Some(id);
         id
@@ -28,7 +40,10 @@ impl World {
 
     /// A client writes to its connection.
     pub(crate) fn write(&mut self, client: usize, bytes: Vec<u8>) {
-        if let Some(link) = self.clients[client].conn.and_then(|id| self.conns.get_mut(&id)) {
+        if let Some(link) = self.clients[client]
+            .conn
+            .and_then(|id| self.conns.get_mut(&id))
+        {
             link.unread.push_back(bytes);
         }
     }
@@ -36,14 +51,17 @@ impl World {
     /// The server reads one packet.
     pub(super) fn receive(&mut self, id: ConnId) {
         let link = self.conns.get_mut(&id).unwrap();
-        let Some(bytes) = link.unread.pop_front() else { return };
+        let Some(bytes) = link.unread.pop_front() else {
+            return;
+        };
         let (at, version, client) = (link.shard, self.clients[link.client].version, link.client);
         let found = frame(&bytes, usize::MAX).unwrap().unwrap();
         assert_eq!(found.len, bytes.len());
         let packet = match decode(found, version) {
             Ok(packet) => packet,
             Err(error) => {
-                return with_shard!(self, at, |shard, view, fx| shard.malformed(view, id, &error, fx));
+                return with_shard!(self, at, |shard, view, fx| shard
+                    .malformed(view, id, &error, fx));
             }
         };
         if let Packet::Connect(connect) = &packet {
@@ -51,10 +69,14 @@ impl World {
             let client_id = self.clients[client].id.clone();
             let username = connect.username.map(Arc::from);
             let connecting = Connecting::new(id, connect, &client_id, username, "peer".to_owned());
-            return with_shard!(self, at, |shard, view, fx| shard.connect(view, connecting, fx));
+            return with_shard!(self, at, |shard, view, fx| shard
+                .connect(view, connecting, fx));
         }
-        let flow = with_shard!(self, at, |shard, view, fx| shard.received(view, id, &packet, fx));
-        let Some(link) = self.conns.get_mut(&id) else { return };
+        let flow = with_shard!(self, at, |shard, view, fx| shard
+            .received(view, id, &packet, fx));
+        let Some(link) = self.conns.get_mut(&id) else {
+            return;
+        };
         match flow {
             Flow::Go => {}
             Flow::Pause => link.reads = false,
@@ -73,9 +95,13 @@ impl World {
     }
 
     fn deliver(&mut self, at: usize, id: ConnId) {
-        let Some(outbox) = self.shards[at].outbox(id) else { return };
+        let Some(outbox) = self.shards[at].outbox(id) else {
+            return;
+        };
         let bytes = std::mem::take(outbox);
-        let Some(link) = self.conns.get(&id) else { return };
+        let Some(link) = self.conns.get(&id) else {
+            return;
+        };
         let client = link.client;
         if self.clients[client].conn != Some(id) {
             return;
@@ -89,14 +115,18 @@ impl World {
 
     /// The server closes: what is in the outbox still goes out.
     pub(super) fn hang_up(&mut self, id: ConnId) {
-        let Some(at) = self.conns.get(&id).map(|link| link.shard) else { return };
+        let Some(at) = self.conns.get(&id).map(|link| link.shard) else {
+            return;
+        };
         self.deliver(at, id);
         self.cut(id);
     }
 
     /// The network connection is gone.
     pub(crate) fn cut(&mut self, id: ConnId) {
-        let Some(link) = self.conns.remove(&id) else { return };
+        let Some(link) = self.conns.remove(&id) else {
+            return;
+        };
         let client = &mut self.clients[link.client];
         if client.conn == Some(id) {
             client.lost();

@@ -65,7 +65,10 @@ impl Log {
             seq: uplink.seq,
         };
         self.story.push(format!("stored:{}", record.payload));
-        self.parents.entry(uplink.parent.kafka_topic.clone()).or_default().push(record);
+        self.parents
+            .entry(uplink.parent.kafka_topic.clone())
+            .or_default()
+            .push(record);
     }
 
     pub(crate) fn write(&mut self, write: &Write) {
@@ -83,8 +86,15 @@ impl Log {
     }
 
     fn presence(&mut self, write: &Write) {
-        let header = |name: &str| write.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
-        let value: serde_json::Value = serde_json::from_slice(write.value.as_ref().unwrap()).unwrap();
+        let header = |name: &str| {
+            write
+                .headers
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| v.clone())
+        };
+        let value: serde_json::Value =
+            serde_json::from_slice(write.value.as_ref().unwrap()).unwrap();
         let connects = write.topic == Topic::Connect;
         let client = value["clientid"].as_str().unwrap().to_owned();
         let what = if connects { "connect" } else { "disconnect" };
@@ -103,8 +113,11 @@ impl Log {
         for write in writes {
             self.write(write);
         }
-        let mut slots: Vec<u16> =
-            writes.iter().filter(|w| w.topic == Topic::Inbox).filter_map(|w| w.slot).collect();
+        let mut slots: Vec<u16> = writes
+            .iter()
+            .filter(|w| w.topic == Topic::Inbox)
+            .filter_map(|w| w.slot)
+            .collect();
         slots.sort_unstable();
         slots.dedup();
         for slot in slots {
@@ -112,16 +125,25 @@ impl Log {
         }
         for position in positions {
             let slot = usize::from(position.slot);
-            assert!(position.next_offset <= self.end[slot], "a position past the end: {position:?}");
+            assert!(
+                position.next_offset <= self.end[slot],
+                "a position past the end: {position:?}"
+            );
             self.position[slot] = position.next_offset;
         }
+    }
+
+    /// As if so many records had been written to an inbox and deleted.
+    pub(crate) fn skip(&mut self, slot: u16, records: i64) {
+        self.end[usize::from(slot)] += records;
     }
 
     pub(crate) fn retain(&mut self, message: &Arc<Message>) {
         if message.payload().is_empty() {
             self.retained.remove(message.topic());
         } else {
-            self.retained.insert(message.topic().to_owned(), message.clone());
+            self.retained
+                .insert(message.topic().to_owned(), message.clone());
         }
     }
 
@@ -146,24 +168,38 @@ impl Log {
 
     /// The first record at or after an offset.
     pub(crate) fn next(&self, slot: u16, from: i64) -> Option<(i64, Vec<u8>)> {
-        self.inbox[usize::from(slot)].range(from..).next().map(|(o, v)| (*o, v.clone()))
+        self.inbox[usize::from(slot)]
+            .range(from..)
+            .next()
+            .map(|(o, v)| (*o, v.clone()))
     }
 
     /// Payloads in a parent topic.
     pub(crate) fn payloads(&self, parent: &str) -> Vec<&str> {
-        self.parents.get(parent).into_iter().flatten().map(|r| &*r.payload).collect()
+        self.parents
+            .get(parent)
+            .into_iter()
+            .flatten()
+            .map(|r| &*r.payload)
+            .collect()
     }
 
     /// Keys of the whole state.
     pub(crate) fn state_keys(&self) -> Vec<String> {
         let keys = self.state.iter().flat_map(BTreeMap::keys);
-        keys.map(|key| String::from_utf8_lossy(key).into_owned()).collect()
+        keys.map(|key| String::from_utf8_lossy(key).into_owned())
+            .collect()
     }
 
     /// Filters that are still routed.
     pub(crate) fn routed(&self) -> Vec<String> {
-        let keys = self.routes.iter().flat_map(BTreeMap::keys).filter(|key| *key != OWNER_KEY);
-        keys.map(|key| String::from_utf8_lossy(key).into_owned()).collect()
+        let keys = self
+            .routes
+            .iter()
+            .flat_map(BTreeMap::keys)
+            .filter(|key| *key != OWNER_KEY);
+        keys.map(|key| String::from_utf8_lossy(key).into_owned())
+            .collect()
     }
 }
 

@@ -2,13 +2,20 @@
 //! clients that speak bytes. Nothing happens by itself: every confirmation, commit, read and
 //! fetch is a step that a test takes, at once ([`World::settle`]) or in the order of a seed.
 #![allow(dead_code, unused_imports, reason = "each test crate uses its part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code"
+)]
 
 mod api;
 mod client;
 mod directory;
 mod drive;
 mod log;
+mod perform;
 mod steps;
 
 pub(crate) use api::{Filter, Opts, Will};
@@ -146,7 +153,9 @@ impl World {
     /// comes to the record that the restore has written.
     fn boot(&mut self, shards: u16) {
         self.start = self.now;
-        self.shards = (0..shards).map(|n| Shard::new(self.config(n, shards))).collect();
+        self.shards = (0..shards)
+            .map(|n| Shard::new(self.config(n, shards)))
+            .collect();
         self.routes = self.log.routes();
         self.retained = self.log.retained();
         self.flights = steps::Flights::default();
@@ -158,7 +167,10 @@ impl World {
     /// Takes a slot's state; its inbox is not yet read.
     pub(crate) fn restore(&mut self, slot: u16) {
         let at = usize::from(slot);
-        let records: Vec<_> = self.log.state[at].iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let records: Vec<_> = self.log.state[at]
+            .iter()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
         let position = self.log.position[at];
         self.reading[at] = position;
         with_shard!(self, self.shard_of(slot), |shard, view, fx| {
@@ -211,7 +223,8 @@ impl World {
 
     pub(crate) fn directory_changed(&mut self) {
         for at in 0..self.shards.len() {
-            with_shard!(self, at, |shard, view, fx| shard.directory_changed(view, fx));
+            with_shard!(self, at, |shard, view, fx| shard
+                .directory_changed(view, fx));
         }
         self.settle();
     }

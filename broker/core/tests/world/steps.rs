@@ -28,23 +28,23 @@ pub(crate) enum Pipe {
 }
 
 #[derive(Clone, Debug)]
-struct Committing {
-    shard: usize,
-    id: u64,
-    positions: Vec<Position>,
-    writes: Arc<Vec<Write>>,
-    landed: bool,
+pub(super) struct Committing {
+    pub(super) shard: usize,
+    pub(super) id: u64,
+    pub(super) positions: Vec<Position>,
+    pub(super) writes: Arc<Vec<Write>>,
+    pub(super) landed: bool,
 }
 
 #[derive(Default)]
 pub(super) struct Flights {
     /// Not in the log.
-    unlanded: BTreeMap<Pipe, VecDeque<(usize, Item)>>,
+    pub(super) unlanded: BTreeMap<Pipe, VecDeque<(usize, Item)>>,
     /// In the log, the shard does not know.
     unconfirmed: BTreeMap<Pipe, VecDeque<(usize, Item)>>,
-    commits: Vec<Committing>,
-    lives: VecDeque<(usize, usize, Live)>,
-    fetches: VecDeque<(u16, Vec<i64>)>,
+    pub(super) commits: Vec<Committing>,
+    pub(super) lives: VecDeque<(usize, usize, Live)>,
+    pub(super) fetches: VecDeque<(u16, Vec<i64>)>,
 }
 
 /// One thing that can happen next.
@@ -86,86 +86,13 @@ pub(crate) struct Holds {
 }
 
 impl World {
-    /// Does what a shard asks for, in its order; then the clients get their bytes.
-    pub(crate) fn perform(&mut self, at: usize, effects: Vec<Effect>) {
-        let mut closing = Vec::new();
-        for effect in effects {
-            match effect {
-                Effect::Uplink(token, uplink) => {
-                    let pipe = Pipe::Parent(uplink.parent.kafka_topic.clone());
-                    self.depart(pipe, at, Item::Uplink(token, uplink));
-                }
-                Effect::Write(token, write) => {
-                    let slot = write.slot.unwrap();
-                    let pipe = match write.topic {
-                        Topic::Inbox => Pipe::Inbox(slot),
-                        Topic::State => Pipe::State(slot),
-                        other => panic!("a write to {other:?} outside a transaction"),
-                    };
-                    self.depart(pipe, at, Item::Write(token, write));
-                }
-                Effect::Transact(transact) => self.depart(Pipe::Exact, at, Item::Transact(transact)),
-                Effect::Retain(token, message) => {
-                    self.retain_seq += 1;
-                    let kept = Some(message.clone()).filter(|m| !m.payload().is_empty());
-                    self.retained.overlay(message.topic(), self.retain_seq, kept);
-                    self.depart(Pipe::Retained, at, Item::Retain(token, self.retain_seq, message));
-                }
-                Effect::Commit { id, positions, writes } => {
-                    let running = self.flights.commits.iter().any(|c| c.shard == at);
-                    assert!(!running, "two commits of one shard at a time");
-                    self.flights.commits.push(Committing { shard: at, id, positions, writes, landed: false });
-                }
-                Effect::Live(to, live) => self.flights.lives.push_back((at, usize::from(to), live)),
-                Effect::Route { slot, filter, kinds } => self.routes.set(slot, &filter, kinds),
-                Effect::Fetch(slot, offsets) => {
-                    assert!(offsets.is_sorted(), "{offsets:?}");
-                    self.flights.fetches.push_back((slot, offsets));
-                }
-                Effect::Close(conn) => closing.push(conn),
-                Effect::Resume(conn) => {
-                    if let Some(link) = self.conns.get_mut(&conn) {
-                        link.reads = true;
-                    }
-                }
-                Effect::DownlinkDone { partition, offset, reached } => {
-                    let again = self.done.iter().any(|(p, o, _)| (*p, *o) == (partition, offset));
-                    assert!(!again, "downlink {offset} done twice");
-                    self.done.push((partition, offset, reached));
-                }
-                Effect::LiveAnswer(token, reached) => {
-                    with_shard!(self, at, |shard, view, fx| shard.live_answered(view, token, reached, fx));
-                }
-            }
-        }
-        self.drain(at);
-        for conn in closing {
-            self.hang_up(conn);
-        }
-        let mut more = Vec::new();
-        {
-            let view = isthmus_core::shard::View {
-                now: self.now,
-                routes: &self.routes,
-                retained: &self.retained,
-                directory: &self.rights,
-                backlogged: self.backlogged,
-            };
-            self.shards[at].flush(view, &mut more, false);
-        }
-        if !more.is_empty() {
-            self.perform(at, more);
-        }
-    }
-
-    fn depart(&mut self, pipe: Pipe, at: usize, item: Item) {
-        self.flights.unlanded.entry(pipe).or_default().push_back((at, item));
-    }
-
     /// Everything that can happen next, of what is not held.
     pub(crate) fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
-        let ready = self.conns.iter().filter(|(_, l)| l.reads && l.wait_until <= self.now && !l.unread.is_empty());
+        let ready = self
+            .conns
+            .iter()
+            .filter(|(_, l)| l.reads && l.wait_until <= self.now && !l.unread.is_empty());
         steps.extend(ready.map(|(id, _)| Step::Receive(*id)));
         let held = |pipe: &Pipe| match pipe {
             Pipe::Parent(_) => self.holds.parents,
@@ -174,19 +101,33 @@ impl World {
             Pipe::Exact => self.holds.exact,
         };
         let flights = &self.flights;
-        steps.extend(flights.unlanded.keys().filter(|p| !held(p)).cloned().map(Step::Land));
+        steps.extend(
+            flights
+                .unlanded
+                .keys()
+                .filter(|p| !held(p))
+                .cloned()
+                .map(Step::Land),
+        );
         if !self.holds.confirms {
             steps.extend(flights.unconfirmed.keys().cloned().map(Step::Confirm));
         }
         if !self.holds.commits {
-            let next = |c: &Committing| if c.landed { Step::Commit(c.shard) } else { Step::LandCommit(c.shard) };
+            let next = |c: &Committing| {
+                if c.landed {
+                    Step::Commit(c.shard)
+                } else {
+                    Step::LandCommit(c.shard)
+                }
+            };
             steps.extend(flights.commits.iter().map(next));
         }
         if !flights.lives.is_empty() && !self.holds.lives {
             steps.push(Step::Live);
         }
         if !self.holds.reads {
-            let unread = (0..self.slots).filter(|s| self.log.next(*s, self.reading[usize::from(*s)]).is_some());
+            let unread = (0..self.slots)
+                .filter(|s| self.log.next(*s, self.reading[usize::from(*s)]).is_some());
             steps.extend(unread.map(Step::Read));
         }
         if !flights.fetches.is_empty() && !self.holds.fetches {
@@ -201,12 +142,22 @@ impl World {
             Step::Land(pipe) => self.land(pipe),
             Step::Confirm(pipe) => self.confirm(pipe),
             Step::LandCommit(shard) => {
-                let commit = self.flights.commits.iter_mut().find(|c| c.shard == *shard).unwrap();
+                let commit = self
+                    .flights
+                    .commits
+                    .iter_mut()
+                    .find(|c| c.shard == *shard)
+                    .unwrap();
                 commit.landed = true;
                 self.log.transaction(&commit.writes, &commit.positions);
             }
             Step::Commit(at) => {
-                let n = self.flights.commits.iter().position(|c| c.shard == *at).unwrap();
+                let n = self
+                    .flights
+                    .commits
+                    .iter()
+                    .position(|c| c.shard == *at)
+                    .unwrap();
                 let id = self.flights.commits.remove(n).id;
                 with_shard!(self, *at, |shard, view, fx| shard.committed(view, id, fx));
             }
@@ -214,14 +165,18 @@ impl World {
                 let (from, to, live) = self.flights.lives.pop_front().unwrap();
                 let reached = with_shard!(self, to, |shard, view, fx| shard.live(view, &live, fx));
                 if let Some(token) = live.answer {
-                    with_shard!(self, from, |shard, view, fx| shard.live_answered(view, token, reached, fx));
+                    with_shard!(self, from, |shard, view, fx| shard
+                        .live_answered(view, token, reached, fx));
                 }
             }
             Step::Read(slot) => drop(self.read_one(*slot)),
             Step::Fetch => {
                 let (slot, offsets) = self.flights.fetches.pop_front().unwrap();
                 let inbox = &self.log.inbox[usize::from(slot)];
-                let found: Vec<_> = offsets.into_iter().map(|o| (o, inbox.get(&o).cloned())).collect();
+                let found: Vec<_> = offsets
+                    .into_iter()
+                    .map(|o| (o, inbox.get(&o).cloned()))
+                    .collect();
                 with_shard!(self, self.shard_of(slot), |shard, view, fx| {
                     shard.bodies(view, slot, &found, fx).unwrap();
                 });
@@ -232,7 +187,9 @@ impl World {
 
     pub(crate) fn read_one(&mut self, slot: u16) -> bool {
         let at = usize::from(slot);
-        let Some((offset, value)) = self.log.next(slot, self.reading[at]) else { return false };
+        let Some((offset, value)) = self.log.next(slot, self.reading[at]) else {
+            return false;
+        };
         self.reading[at] = offset + 1;
         with_shard!(self, self.shard_of(slot), |shard, view, fx| {
             shard.inbox(view, slot, offset, &value, fx).unwrap();
@@ -243,7 +200,9 @@ impl World {
     /// Takes steps until nothing is left that is not held.
     pub(crate) fn settle(&mut self) {
         for _ in 0..100_000 {
-            let Some(step) = self.steps().first().cloned() else { return };
+            let Some(step) = self.steps().first().cloned() else {
+                return;
+            };
             self.take(&step);
         }
         panic!("it never settles: {:?}", self.steps());
@@ -254,7 +213,11 @@ impl World {
         if !self.is_refused(&item) {
             self.enter(&item);
         }
-        self.flights.unconfirmed.entry(pipe.clone()).or_default().push_back((at, item));
+        self.flights
+            .unconfirmed
+            .entry(pipe.clone())
+            .or_default()
+            .push_back((at, item));
     }
 
     fn enter(&mut self, item: &Item) {
@@ -283,7 +246,11 @@ impl World {
 
     fn confirm(&mut self, pipe: &Pipe) {
         let (at, item) = pop(&mut self.flights.unconfirmed, pipe);
-        let outcome = if self.is_refused(&item) { Err(ReasonCode::QUOTA_EXCEEDED) } else { Ok(()) };
+        let outcome = if self.is_refused(&item) {
+            Err(ReasonCode::QUOTA_EXCEEDED)
+        } else {
+            Ok(())
+        };
         let token = match item {
             Item::Uplink(token, _) | Item::Write(token, _) => Some(token),
             Item::Transact(transact) => Some(transact.token),
@@ -294,7 +261,8 @@ impl World {
             }
         };
         if let Some(token) = token {
-            with_shard!(self, at, |shard, view, fx| shard.confirmed(view, token, outcome, fx));
+            with_shard!(self, at, |shard, view, fx| shard
+                .confirmed(view, token, outcome, fx));
         }
     }
 

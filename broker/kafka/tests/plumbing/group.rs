@@ -140,6 +140,7 @@ fn an_orderly_leave_hands_over_quickly() {
         let (sender, received) = events();
         let mut config = GroupConfig::new(&kafka.bootstrap(), &name, pod, &[&topic]);
         config.park = Some(park.clone());
+        config.revoke_grace = Duration::from_secs(30);
         let on_event = move |event| sender.send(event).unwrap_or_default();
         (Group::start(config, on_event).unwrap(), received)
     };

@@ -28,7 +28,7 @@ impl Bench {
         let inbox = kafka.topic(&format!("{name}-inbox"), partitions);
         let state = kafka.topic(&format!("{name}-state"), partitions);
         let id = format!("{inbox}-pod");
-        let (group, events) = member(kafka, &inbox, "pod");
+        let (group, events) = patient_member(kafka, &inbox, "pod", Duration::from_secs(30));
         let assigned = events.find(|event| match event {
             GroupEvent::Assigned(assigned) => Some(assigned),
             _ => None,
@@ -130,8 +130,20 @@ impl Changes {
 }
 
 pub(crate) fn member(kafka: &Kafka, inbox: &str, pod: &str) -> (Group, Events<GroupEvent>) {
+    patient_member(kafka, inbox, pod, Duration::from_secs(2))
+}
+
+/// A member that keeps what is revoked for `grace`.
+pub(crate) fn patient_member(
+    kafka: &Kafka,
+    inbox: &str,
+    pod: &str,
+    grace: Duration,
+) -> (Group, Events<GroupEvent>) {
     let (sender, received) = events();
-    let config = GroupConfig::new(&kafka.bootstrap(), &format!("{inbox}-group"), pod, &[inbox]);
+    let name = format!("{inbox}-group");
+    let mut config = GroupConfig::new(&kafka.bootstrap(), &name, pod, &[inbox]);
+    config.revoke_grace = grace;
     let group = Group::start(config, move |event| sender.send(event).unwrap_or_default()).unwrap();
     (group, received)
 }
@@ -149,7 +161,7 @@ pub(crate) fn committed(outcomes: &[(u64, Done)]) -> Vec<u64> {
     of.map(|(token, _)| *token).collect()
 }
 
-fn soon() -> Instant {
+pub(crate) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
@@ -354,83 +366,4 @@ fn lost(arrives: bool) {
         start.elapsed()
     );
     assert_eq!(bench.stored(&kafka, 0), [0, 1, 2], "each once");
-}
-
-#[test]
-fn committed_offsets_wait_for_open_transactions() {
-    let kafka = shared();
-    let bench = Bench::new(&kafka, "tx-stable", 1);
-    let handle = bench.group.handle();
-    let other: BaseProducer = kafka
-        .client()
-        .set("transactional.id", format!("{}-other", bench.id))
-        .set("retry.backoff.ms", "5")
-        .create()
-        .unwrap();
-    other.init_transactions(Duration::from_secs(20)).unwrap();
-    other.begin_transaction().unwrap();
-    let mut list = rdkafka::TopicPartitionList::new();
-    list.add_partition_offset(&bench.inbox, 0, rdkafka::Offset::Offset(7))
-        .unwrap();
-    let group = handle.metadata().unwrap();
-    other
-        .send_offsets_to_transaction(&list, &group, Duration::from_secs(10))
-        .unwrap();
-    let start = Instant::now();
-    let early = handle.committed(&[(&bench.inbox, 0)], start + Duration::from_millis(800));
-    assert!(early.is_err(), "{early:?}");
-    println!("unstable: {early:?} after {:.1?}", start.elapsed());
-    other.commit_transaction(Duration::from_secs(10)).unwrap();
-    let start = Instant::now();
-    let found = handle.committed(&[(&bench.inbox, 0)], soon()).unwrap();
-    println!("stable after {:.1?}", start.elapsed());
-    assert_eq!(found[0].offset, Some(7));
-}
-
-#[test]
-fn changes_go_on_through_a_rebalance() {
-    let kafka = shared();
-    let bench = Bench::new(&kafka, "tx-rebalance", 2);
-    let (sender, done) = events();
-    let transactor = bench.transactor(&kafka.bootstrap(), sender);
-    let handle = bench.group.handle();
-    let (_other, theirs) = member(&kafka, &bench.inbox, "pod-2");
-    let mut number = 0;
-    let mut outcomes = Vec::new();
-    let mut submit = |outcomes: &mut Vec<_>| {
-        for partition in 0..2 {
-            transactor.submit(bench.change(number, partition));
-            number += 1;
-        }
-        outcomes.extend(done.take(2));
-    };
-    let revoked = loop {
-        submit(&mut outcomes);
-        if let Some(GroupEvent::Revoked(revoked)) = bench.events.ready() {
-            break revoked;
-        }
-    };
-    for _ in 0..20 {
-        submit(&mut outcomes);
-    }
-    assert_eq!(
-        counter(&outcomes).1,
-        0,
-        "what is revoked is ours until it is released"
-    );
-    handle.release(revoked.clone());
-    theirs.find(|event| matches!(event, GroupEvent::Assigned(_)).then_some(()));
-    outcomes.clear();
-    for _ in 0..20 {
-        submit(&mut outcomes);
-    }
-    assert_eq!(counter(&outcomes), (20, 20));
-    let gone = revoked[0].1;
-    for (token, outcome) in &outcomes {
-        assert_eq!(
-            matches!(outcome, Done::Fenced(_)),
-            (token % 2) as i32 == gone,
-            "{token}"
-        );
-    }
 }

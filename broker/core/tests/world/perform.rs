@@ -1,0 +1,116 @@
+//! Does what the shards ask for.
+
+use super::steps::{Committing, Item, Pipe};
+use super::{World, with_shard};
+use isthmus_core::shard::{Effect, Topic};
+
+impl World {
+    /// Does what a shard asks for, in its order; then the clients get their bytes.
+    pub(crate) fn perform(&mut self, at: usize, effects: Vec<Effect>) {
+        let mut closing = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Uplink(token, uplink) => {
+                    let pipe = Pipe::Parent(uplink.parent.kafka_topic.clone());
+                    self.depart(pipe, at, Item::Uplink(token, uplink));
+                }
+                Effect::Write(token, write) => {
+                    let slot = write.slot.unwrap();
+                    let pipe = match write.topic {
+                        Topic::Inbox => Pipe::Inbox(slot),
+                        Topic::State => Pipe::State(slot),
+                        other => panic!("a write to {other:?} outside a transaction"),
+                    };
+                    self.depart(pipe, at, Item::Write(token, write));
+                }
+                Effect::Transact(transact) => {
+                    self.depart(Pipe::Exact, at, Item::Transact(transact))
+                }
+                Effect::Retain(token, message) => {
+                    self.retain_seq += 1;
+                    let kept = Some(message.clone()).filter(|m| !m.payload().is_empty());
+                    self.retained
+                        .overlay(message.topic(), self.retain_seq, kept);
+                    self.depart(
+                        Pipe::Retained,
+                        at,
+                        Item::Retain(token, self.retain_seq, message),
+                    );
+                }
+                Effect::Commit {
+                    id,
+                    positions,
+                    writes,
+                } => {
+                    let running = self.flights.commits.iter().any(|c| c.shard == at);
+                    assert!(!running, "two commits of one shard at a time");
+                    self.flights.commits.push(Committing {
+                        shard: at,
+                        id,
+                        positions,
+                        writes,
+                        landed: false,
+                    });
+                }
+                Effect::Live(to, live) => self.flights.lives.push_back((at, usize::from(to), live)),
+                Effect::Route {
+                    slot,
+                    filter,
+                    kinds,
+                } => self.routes.set(slot, &filter, kinds),
+                Effect::Fetch(slot, offsets) => {
+                    assert!(offsets.is_sorted(), "{offsets:?}");
+                    self.flights.fetches.push_back((slot, offsets));
+                }
+                Effect::Close(conn) => closing.push(conn),
+                Effect::Resume(conn) => {
+                    if let Some(link) = self.conns.get_mut(&conn) {
+                        link.reads = true;
+                    }
+                }
+                Effect::DownlinkDone {
+                    partition,
+                    offset,
+                    reached,
+                } => {
+                    let again = self
+                        .done
+                        .iter()
+                        .any(|(p, o, _)| (*p, *o) == (partition, offset));
+                    assert!(!again, "downlink {offset} done twice");
+                    self.done.push((partition, offset, reached));
+                }
+                Effect::LiveAnswer(token, reached) => {
+                    with_shard!(self, at, |shard, view, fx| shard
+                        .live_answered(view, token, reached, fx));
+                }
+            }
+        }
+        self.drain(at);
+        for conn in closing {
+            self.hang_up(conn);
+        }
+        let mut more = Vec::new();
+        {
+            let view = isthmus_core::shard::View {
+                now: self.now,
+                routes: &self.routes,
+                retained: &self.retained,
+                directory: &self.rights,
+                backlogged: self.backlogged,
+            };
+            self.shards[at].flush(view, &mut more, false);
+        }
+        if !more.is_empty() {
+            self.perform(at, more);
+        }
+    }
+
+    fn depart(&mut self, pipe: Pipe, at: usize, item: Item) {
+        self.flights
+            .unlanded
+            .entry(pipe)
+            .or_default()
+            .push_back((at, item));
+    }
+}

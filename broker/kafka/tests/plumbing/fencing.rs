@@ -1,0 +1,89 @@
+//! Transactions and the group: offsets that are not stable yet, partitions that move.
+
+use std::time::{Duration, Instant};
+
+use isthmus_kafka::group::GroupEvent;
+use isthmus_kafka::transactor::Done;
+use rdkafka::producer::{BaseProducer, Producer as _};
+
+use crate::kafka::{events, shared};
+use crate::transactor::{Bench, counter, member, soon};
+
+#[test]
+fn committed_offsets_wait_for_open_transactions() {
+    let kafka = shared();
+    let bench = Bench::new(&kafka, "tx-stable", 1);
+    let handle = bench.group.handle();
+    let other: BaseProducer = kafka
+        .client()
+        .set("transactional.id", format!("{}-other", bench.id))
+        .set("retry.backoff.ms", "5")
+        .create()
+        .unwrap();
+    other.init_transactions(Duration::from_secs(20)).unwrap();
+    other.begin_transaction().unwrap();
+    let mut list = rdkafka::TopicPartitionList::new();
+    list.add_partition_offset(&bench.inbox, 0, rdkafka::Offset::Offset(7))
+        .unwrap();
+    let group = handle.metadata().unwrap();
+    other
+        .send_offsets_to_transaction(&list, &group, Duration::from_secs(10))
+        .unwrap();
+    let start = Instant::now();
+    let early = handle.committed(&[(&bench.inbox, 0)], start + Duration::from_millis(800));
+    assert!(early.is_err(), "{early:?}");
+    println!("unstable: {early:?} after {:.1?}", start.elapsed());
+    other.commit_transaction(Duration::from_secs(10)).unwrap();
+    let start = Instant::now();
+    let found = handle.committed(&[(&bench.inbox, 0)], soon()).unwrap();
+    println!("stable after {:.1?}", start.elapsed());
+    assert_eq!(found[0].offset, Some(7));
+}
+
+#[test]
+fn changes_go_on_through_a_rebalance() {
+    let kafka = shared();
+    let bench = Bench::new(&kafka, "tx-rebalance", 2);
+    let (sender, done) = events();
+    let transactor = bench.transactor(&kafka.bootstrap(), sender);
+    let handle = bench.group.handle();
+    let (_other, theirs) = member(&kafka, &bench.inbox, "pod-2");
+    let mut number = 0;
+    let mut outcomes = Vec::new();
+    let mut submit = |outcomes: &mut Vec<_>| {
+        for partition in 0..2 {
+            transactor.submit(bench.change(number, partition));
+            number += 1;
+        }
+        outcomes.extend(done.take(2));
+    };
+    let revoked = loop {
+        submit(&mut outcomes);
+        if let Some(GroupEvent::Revoked(revoked)) = bench.events.ready() {
+            break revoked;
+        }
+    };
+    for _ in 0..20 {
+        submit(&mut outcomes);
+    }
+    assert_eq!(
+        counter(&outcomes).1,
+        0,
+        "what is revoked is ours until it is released"
+    );
+    handle.release(revoked.clone());
+    theirs.find(|event| matches!(event, GroupEvent::Assigned(_)).then_some(()));
+    outcomes.clear();
+    for _ in 0..20 {
+        submit(&mut outcomes);
+    }
+    assert_eq!(counter(&outcomes), (20, 20));
+    let gone = revoked[0].1;
+    for (token, outcome) in &outcomes {
+        assert_eq!(
+            matches!(outcome, Done::Fenced(_)),
+            (token % 2) as i32 == gone,
+            "{token}"
+        );
+    }
+}
