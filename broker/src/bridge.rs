@@ -42,7 +42,11 @@ pub fn start(shared: &Arc<Shared>) -> anyhow::Result<Group> {
     let topics = Topics::new(&shared.config);
     let topic: Arc<str> = topics.names().of(names::DOWNLINK).into();
     let bridge = shared.bridge.get_or_init(|| {
-        Arc::new(Bridge { topic: topic.clone(), group: OnceLock::new(), under: Mutex::default() })
+        Arc::new(Bridge {
+            topic: topic.clone(),
+            group: OnceLock::new(),
+            under: Mutex::default(),
+        })
     });
     let config = GroupConfig {
         wait_for_resume: false,
@@ -117,11 +121,22 @@ fn take(shared: &Arc<Shared>, bridge: &Bridge, record: Message) {
 
 /// Ruling 10.
 fn bury(shared: &Arc<Shared>, bridge: &Bridge, record: Message, bad: Bad) {
-    tracing::warn!(partition = record.partition, offset = record.offset, error = bad.word(), "bad record in mq2mqtt: copied to the dead letter");
+    tracing::warn!(
+        partition = record.partition,
+        offset = record.offset,
+        error = bad.word(),
+        "bad record in mq2mqtt: copied to the dead letter"
+    );
     let mut headers = record.headers;
     headers.push(("error".to_owned(), Some(bad.word().as_bytes().to_vec())));
-    headers.push(("partition".to_owned(), Some(record.partition.to_string().into_bytes())));
-    headers.push(("offset".to_owned(), Some(record.offset.to_string().into_bytes())));
+    headers.push((
+        "partition".to_owned(),
+        Some(record.partition.to_string().into_bytes()),
+    ));
+    headers.push((
+        "offset".to_owned(),
+        Some(record.offset.to_string().into_bytes()),
+    ));
     let copy = OwnedRecord {
         topic: String::new(),
         partition: None,
@@ -144,7 +159,9 @@ fn bury(shared: &Arc<Shared>, bridge: &Bridge, record: Message, bad: Bad) {
 
 /// A copy is in the dead letter.
 pub fn dead_lettered(shared: &Arc<Shared>, token: u64) {
-    let Some(bridge) = shared.bridge.get() else { return };
+    let Some(bridge) = shared.bridge.get() else {
+        return;
+    };
     let found = bridge.under.lock().dead.remove(&token);
     if let Some((partition, offset)) = found {
         shared.metrics.downlink_records.inc(DownlinkOutcome::Dead);
@@ -154,8 +171,14 @@ pub fn dead_lettered(shared: &Arc<Shared>, token: u64) {
 
 /// Everything that a record caused is safe.
 pub fn done(shared: &Arc<Shared>, partition: i32, offset: i64, reached: bool) {
-    let Some(bridge) = shared.bridge.get() else { return };
-    let outcome = if reached { DownlinkOutcome::Delivered } else { DownlinkOutcome::Nobody };
+    let Some(bridge) = shared.bridge.get() else {
+        return;
+    };
+    let outcome = if reached {
+        DownlinkOutcome::Delivered
+    } else {
+        DownlinkOutcome::Nobody
+    };
     shared.metrics.downlink_records.inc(outcome);
     finish(bridge, partition, offset);
 }
@@ -166,7 +189,9 @@ fn finish(bridge: &Bridge, partition: i32, offset: i64) {
         let weight = under.weights.remove(&(partition, offset));
         (weight, under.offsets.end(partition, offset))
     };
-    let Some(group) = bridge.group.get() else { return };
+    let Some(group) = bridge.group.get() else {
+        return;
+    };
     if let Some(weight) = weight {
         group.processed(weight);
     }

@@ -44,7 +44,11 @@ impl Topics {
     #[must_use]
     pub fn new(config: &isthmus_config::BrokerConfig) -> Self {
         let instance = &config.instance;
-        let names = Names::new(&config.kafka.topic_prefix, &instance.namespace, &instance.name);
+        let names = Names::new(
+            &config.kafka.topic_prefix,
+            &instance.namespace,
+            &instance.name,
+        );
         Self {
             state: names.state().into(),
             routes: names.routes().into(),
@@ -107,9 +111,14 @@ impl Kafka {
         let node = &config.node;
         let stem = topics.names.stem().to_owned();
         let to = shared.clone();
-        let producer = Producer::new(bootstrap, node, ProducerSettings::default(), move |token, outcome| {
-            confirmed(&to, token, &outcome);
-        })?;
+        let producer = Producer::new(
+            bootstrap,
+            node,
+            ProducerSettings::default(),
+            move |token, outcome| {
+                confirmed(&to, token, &outcome);
+            },
+        )?;
         let to = shared.clone();
         let states = Transactor::new(
             bootstrap,
@@ -163,95 +172,139 @@ impl Kafka {
     #[must_use]
     pub fn held(&self) -> Vec<String> {
         let held = self.producer.held_topics().into_iter();
-        held.map(|t| format!("{} ({} records): {}", t.topic, t.records, t.reason)).collect()
+        held.map(|t| format!("{} ({} records): {}", t.topic, t.records, t.reason))
+            .collect()
     }
 
     /// What gauges tell.
     pub fn measure(&self) {
         let as_gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let metrics = &self.shared_metrics;
-        metrics.kafka_backlog_bytes.set(as_gauge(self.backlog_bytes()));
-        let records = self.producer.backlog_records() + self.exact.backlog_changes() + self.states.backlog_changes();
+        metrics
+            .kafka_backlog_bytes
+            .set(as_gauge(self.backlog_bytes()));
+        let records = self.producer.backlog_records()
+            + self.exact.backlog_changes()
+            + self.states.backlog_changes();
         metrics.kafka_backlog_records.set(as_gauge(records));
     }
 
     /// Stores a record in a parent topic.
     pub fn uplink(&self, shard: u16, token: Token, uplink: &Uplink) {
         let headers = self.uplink_headers(shard, uplink);
-        let headers: Vec<(&str, Option<&[u8]>)> =
-            headers.iter().map(|(name, value)| (&**name, Some(&**value))).collect();
-        self.producer.produce(shard_token(shard, token), &Record {
-            topic: &uplink.parent.kafka_topic,
-            partition: None,
-            key: Some(uplink.client_id.as_bytes()),
-            value: Some(&uplink.envelope),
-            headers: &headers,
-            timestamp: i64::try_from(uplink.ts).ok(),
-        });
+        let headers: Vec<(&str, Option<&[u8]>)> = headers
+            .iter()
+            .map(|(name, value)| (&**name, Some(&**value)))
+            .collect();
+        self.producer.produce(
+            shard_token(shard, token),
+            &Record {
+                topic: &uplink.parent.kafka_topic,
+                partition: None,
+                key: Some(uplink.client_id.as_bytes()),
+                value: Some(&uplink.envelope),
+                headers: &headers,
+                timestamp: i64::try_from(uplink.ts).ok(),
+            },
+        );
     }
 
     /// Writes a record of an internal topic.
     pub fn write(&self, shard: u16, token: Token, write: &Write) {
-        self.producer.produce(shard_token(shard, token), &Record {
-            topic: self.topics.of(write.topic),
-            partition: write.slot.map(i32::from),
-            key: write.key.as_deref(),
-            value: write.value.as_deref(),
-            headers: &[],
-            timestamp: None,
-        });
+        self.producer.produce(
+            shard_token(shard, token),
+            &Record {
+                topic: self.topics.of(write.topic),
+                partition: write.slot.map(i32::from),
+                key: write.key.as_deref(),
+                value: write.value.as_deref(),
+                headers: &[],
+                timestamp: None,
+            },
+        );
     }
 
     /// Writes a retained message, or that there is none; `seq` tells our own record.
     pub fn retain(&self, shard: u16, token: Option<Token>, seq: u64, message: &Message) {
-        let value = (!message.payload().is_empty()).then(|| record::encode(&record::MessageRecord::from(message)));
+        let value = (!message.payload().is_empty())
+            .then(|| record::encode(&record::MessageRecord::from(message)));
         let (start, seq) = (self.start.to_be_bytes(), seq.to_be_bytes());
         let token = token.map_or(NOBODY, |token| shard_token(shard, token));
-        self.producer.produce(token, &Record {
-            topic: &self.topics.retained,
-            partition: None,
-            key: Some(message.topic().as_bytes()),
-            value: value.as_deref(),
-            headers: &[("node", Some(self.node.as_bytes())), ("start", Some(&start)), ("seq", Some(&seq))],
-            timestamp: None,
-        });
+        self.producer.produce(
+            token,
+            &Record {
+                topic: &self.topics.retained,
+                partition: None,
+                key: Some(message.topic().as_bytes()),
+                value: value.as_deref(),
+                headers: &[
+                    ("node", Some(self.node.as_bytes())),
+                    ("start", Some(&start)),
+                    ("seq", Some(&seq)),
+                ],
+                timestamp: None,
+            },
+        );
     }
 
     /// Whether a retained record is ours, and its number.
     #[must_use]
     pub fn own_retained(&self, headers: &[(String, Option<Vec<u8>>)]) -> Option<u64> {
-        let find = |name: &str| headers.iter().find(|(n, _)| n == name).and_then(|(_, v)| v.as_deref());
-        let ours = find("node") == Some(self.node.as_bytes()) && find("start") == Some(&self.start.to_be_bytes());
+        let find = |name: &str| {
+            headers
+                .iter()
+                .find(|(n, _)| n == name)
+                .and_then(|(_, v)| v.as_deref())
+        };
+        let ours = find("node") == Some(self.node.as_bytes())
+            && find("start") == Some(&self.start.to_be_bytes());
         let seq = find("seq")?.try_into().ok()?;
         ours.then(|| u64::from_be_bytes(seq))
     }
 
     /// Copies a bad downlink record to the dead letter; `done` is called with the token.
     pub fn dead_letter(&self, token: u64, record: &OwnedRecord) {
-        let headers: Vec<(&str, Option<&[u8]>)> =
-            record.headers.iter().map(|(name, value)| (&**name, value.as_deref())).collect();
-        self.producer.produce(token, &Record {
-            topic: &self.topics.dead_letter,
-            partition: None,
-            key: record.key.as_deref(),
-            value: record.value.as_deref(),
-            headers: &headers,
-            timestamp: record.timestamp,
-        });
+        let headers: Vec<(&str, Option<&[u8]>)> = record
+            .headers
+            .iter()
+            .map(|(name, value)| (&**name, value.as_deref()))
+            .collect();
+        self.producer.produce(
+            token,
+            &Record {
+                topic: &self.topics.dead_letter,
+                partition: None,
+                key: record.key.as_deref(),
+                value: record.value.as_deref(),
+                headers: &headers,
+                timestamp: record.timestamp,
+            },
+        );
     }
 
     /// All of it or nothing, once: QoS 2 and ordered parents.
     pub fn transact(&self, shard: u16, transact: Transact) {
-        let Transact { token, slot, uplinks, writes } = transact;
+        let Transact {
+            token,
+            slot,
+            uplinks,
+            writes,
+        } = transact;
         let uplinks = uplinks.into_iter().map(|uplink| OwnedRecord {
             topic: uplink.parent.kafka_topic.clone(),
             partition: None,
             key: Some(uplink.client_id.as_bytes().to_vec()),
-            headers: self.uplink_headers(shard, &uplink).into_iter().map(|(n, v)| (n, Some(v))).collect(),
+            headers: self
+                .uplink_headers(shard, &uplink)
+                .into_iter()
+                .map(|(n, v)| (n, Some(v)))
+                .collect(),
             timestamp: i64::try_from(uplink.ts).ok(),
             value: Some(uplink.envelope),
         });
-        let records = uplinks.chain(writes.iter().map(|write| self.owned(write))).collect();
+        let records = uplinks
+            .chain(writes.iter().map(|write| self.owned(write)))
+            .collect();
         // The generation is proved by an offset of its own: the inbox's belongs to the state.
         let proof = TopicOffset {
             topic: self.topics.routes.clone(),
@@ -259,7 +312,11 @@ impl Kafka {
             offset: 0,
             owned_as: Some(self.topics.inbox.clone()),
         };
-        self.exact.submit(Change { token: shard_token(shard, token), records, offsets: vec![proof] });
+        self.exact.submit(Change {
+            token: shard_token(shard, token),
+            records,
+            offsets: vec![proof],
+        });
     }
 
     /// The state of slots with the positions that it belongs to.
@@ -287,7 +344,8 @@ impl Kafka {
 
     /// Bodies of a slot's inbox.
     pub fn fetch(&self, slot: u16, offsets: Vec<i64>) {
-        self.fetcher.fetch(u64::from(slot), i32::from(slot), offsets, FETCH_BYTES);
+        self.fetcher
+            .fetch(u64::from(slot), i32::from(slot), offsets, FETCH_BYTES);
     }
 
     /// Waits until what was accepted is stored, or the deadline.
@@ -303,7 +361,11 @@ impl Kafka {
             partition: write.slot.map(i32::from),
             key: write.key.clone(),
             value: write.value.clone(),
-            headers: write.headers.iter().map(|(n, v)| ((*n).to_owned(), Some(v.clone().into_bytes()))).collect(),
+            headers: write
+                .headers
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), Some(v.clone().into_bytes())))
+                .collect(),
             timestamp: None,
         }
     }
@@ -333,7 +395,10 @@ impl Kafka {
                 add(&format!("user.{name}"), value.as_bytes());
             }
         }
-        add("start", format!("{}-{:x}", self.node, self.start).as_bytes());
+        add(
+            "start",
+            format!("{}-{:x}", self.node, self.start).as_bytes(),
+        );
         // Each shard counts for itself; together the numbers are the process's, none twice.
         let seq = uplink.seq * self.shards + u64::from(shard);
         add("seq", seq.to_string().as_bytes());
@@ -359,10 +424,15 @@ pub fn dead_letter_token(n: u64) -> u64 {
 fn confirmed(shared: &Arc<Shared>, token: u64, outcome: &Outcome) {
     let (kind, result) = match outcome {
         Outcome::Stored { .. } => (RecordOutcome::Stored, Ok(())),
-        Outcome::Refused(Refusal::TooLarge) => (RecordOutcome::Refused, Err(ReasonCode::QUOTA_EXCEEDED)),
+        Outcome::Refused(Refusal::TooLarge) => {
+            (RecordOutcome::Refused, Err(ReasonCode::QUOTA_EXCEEDED))
+        }
         Outcome::Refused(Refusal::Other(error)) => {
             tracing::warn!(%error, "Kafka refused a record for good");
-            (RecordOutcome::Refused, Err(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR))
+            (
+                RecordOutcome::Refused,
+                Err(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR),
+            )
         }
     };
     shared.metrics.kafka_records.inc(kind);
@@ -380,7 +450,10 @@ fn committed(shared: &Arc<Shared>, token: u64, done: &Done) {
     let (shard, id) = split(token);
     match done {
         Done::Committed => {
-            shared.metrics.transactions.inc(TransactionOutcome::Committed);
+            shared
+                .metrics
+                .transactions
+                .inc(TransactionOutcome::Committed);
             shared.tell(shard, Event::Committed(id));
         }
         Done::Fenced(_) => {
@@ -390,7 +463,9 @@ fn committed(shared: &Arc<Shared>, token: u64, done: &Done) {
         Done::Refused { error, .. } => {
             // Our own topics take whatever we write, unless someone has changed them.
             tracing::error!(%error, "Kafka refuses the changelog: check the internal topics' limits and rights");
-            shared.readiness.set_not_ready("state", format!("Kafka refuses the changelog: {error}"));
+            shared
+                .readiness
+                .set_not_ready("state", format!("Kafka refuses the changelog: {error}"));
             shared.tell(shard, Event::Fenced(id));
         }
     }
@@ -400,12 +475,19 @@ fn stored_exactly(shared: &Arc<Shared>, fenced: &Mutex<Vec<Change>>, token: u64,
     let (shard, token) = split(token);
     let outcome = match done {
         Done::Committed => {
-            shared.metrics.transactions.inc(TransactionOutcome::Committed);
+            shared
+                .metrics
+                .transactions
+                .inc(TransactionOutcome::Committed);
             Ok(())
         }
         Done::Refused { error, too_large } => {
             tracing::warn!(%error, "Kafka refused a record for good");
-            Err(if too_large { ReasonCode::QUOTA_EXCEEDED } else { ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR })
+            Err(if too_large {
+                ReasonCode::QUOTA_EXCEEDED
+            } else {
+                ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR
+            })
         }
         Done::Fenced(change) => {
             shared.metrics.transactions.inc(TransactionOutcome::Fenced);

@@ -11,8 +11,8 @@ use isthmus_kafka::reader::{Reader, ReaderConfig, ReaderEvent, Restorer};
 use isthmus_kafka::record::Message;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -42,7 +42,12 @@ impl Ownership {
         let (work, todo) = channel();
         let config = GroupConfig {
             park: Some(topics.names().directory()),
-            ..GroupConfig::new(bootstrap, &format!("{}.slots", topics.names().stem()), node, &[topics.inbox()])
+            ..GroupConfig::new(
+                bootstrap,
+                &format!("{}.slots", topics.names().stem()),
+                node,
+                &[topics.inbox()],
+            )
         };
         let (to, begin) = (shared.clone(), work.clone());
         let group = Group::start(config, move |event| on_event(&to, &work, event))?;
@@ -53,8 +58,14 @@ impl Ownership {
             owners,
             lost: BTreeSet::new(),
         };
-        std::thread::Builder::new().name("restore".to_owned()).spawn(move || worker.run(&todo))?;
-        Ok(Self { handle: group.handle(), group: Some(group), begin })
+        std::thread::Builder::new()
+            .name("restore".to_owned())
+            .spawn(move || worker.run(&todo))?;
+        Ok(Self {
+            handle: group.handle(),
+            group: Some(group),
+            begin,
+        })
     }
 
     /// Slots may be restored: the producers that they need are there.
@@ -82,7 +93,10 @@ fn on_event(shared: &Arc<Shared>, work: &Sender<Work>, event: GroupEvent) {
             let mut by_shard: BTreeMap<usize, Vec<Message>> = BTreeMap::new();
             for record in records {
                 let slot = u16::try_from(record.partition).unwrap_or(u16::MAX);
-                by_shard.entry(shared.shard_of(slot)).or_default().push(record);
+                by_shard
+                    .entry(shared.shard_of(slot))
+                    .or_default()
+                    .push(record);
             }
             for (shard, records) in by_shard {
                 shared.tell(shard, Event::Inbox(records));
@@ -126,10 +140,15 @@ impl Worker {
                 other => early.push(other),
             }
         }
-        for work in early.into_iter().chain(std::iter::from_fn(|| todo.recv().ok())) {
+        for work in early
+            .into_iter()
+            .chain(std::iter::from_fn(|| todo.recv().ok()))
+        {
             match work {
                 Work::Begin => {}
-                Work::Assigned(partitions) => self.assigned(&slots(&partitions, self.topics.inbox())),
+                Work::Assigned(partitions) => {
+                    self.assigned(&slots(&partitions, self.topics.inbox()))
+                }
                 Work::Revoked(partitions) => {
                     self.suspend(&slots(&partitions, self.topics.inbox()));
                     self.group.release(partitions);
@@ -143,7 +162,10 @@ impl Worker {
         if slots.is_empty() {
             return;
         }
-        tracing::info!(slots = slots.len(), "the consumer group has taken slots away, or is lost");
+        tracing::info!(
+            slots = slots.len(),
+            "the consumer group has taken slots away, or is lost"
+        );
         for slot in slots {
             self.lost.insert(*slot);
             self.shared.tell_slot(*slot, Event::Suspend(*slot));
@@ -151,7 +173,8 @@ impl Worker {
     }
 
     fn assigned(&mut self, slots: &[u16]) {
-        let (known, new): (Vec<u16>, Vec<u16>) = slots.iter().partition(|slot| self.lost.remove(slot));
+        let (known, new): (Vec<u16>, Vec<u16>) =
+            slots.iter().partition(|slot| self.lost.remove(slot));
         let mut restore = new;
         for slot in known {
             if !self.still_ours(slot) {
@@ -161,7 +184,10 @@ impl Worker {
             let (answer, answered) = oneshot::channel();
             self.shared.tell_slot(slot, Event::Resume(slot, answer));
             match answered.blocking_recv() {
-                Ok(Some(offset)) => self.group.resume(self.topics.inbox(), i32::from(slot), Some(offset)),
+                Ok(Some(offset)) => {
+                    self.group
+                        .resume(self.topics.inbox(), i32::from(slot), Some(offset))
+                }
                 Ok(None) | Err(_) => restore.push(slot),
             }
         }
@@ -178,7 +204,9 @@ impl Worker {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot restore slots, trying again");
-                    self.shared.readiness.set_not_ready("slots", format!("restoring: {error}"));
+                    self.shared
+                        .readiness
+                        .set_not_ready("slots", format!("restoring: {error}"));
                     std::thread::sleep(Duration::from_millis(200));
                     restore.retain(|slot| self.group.owns(self.topics.inbox(), i32::from(*slot)));
                 }
@@ -210,19 +238,38 @@ impl Worker {
         let partitions: Vec<i32> = slots.iter().map(|slot| i32::from(*slot)).collect();
         let mut state: HashMap<i32, BTreeMap<Vec<u8>, Vec<u8>>> = HashMap::new();
         let mut count = 0;
-        restorer.read_to_end(&self.topics.names().state(), &partitions, deadline, |record| {
-            let (Some(key), latest) = (record.key, state.entry(record.partition).or_default()) else { return };
-            count += 1;
-            match record.value {
-                Some(value) => drop(latest.insert(key, value)),
-                None => drop(latest.remove(&key)),
-            }
-        })?;
+        restorer.read_to_end(
+            &self.topics.names().state(),
+            &partitions,
+            deadline,
+            |record| {
+                let (Some(key), latest) = (record.key, state.entry(record.partition).or_default())
+                else {
+                    return;
+                };
+                count += 1;
+                match record.value {
+                    Some(value) => drop(latest.insert(key, value)),
+                    None => drop(latest.remove(&key)),
+                }
+            },
+        )?;
         for found in committed {
             let slot = u16::try_from(found.partition).unwrap_or(u16::MAX);
             let position = found.offset.unwrap_or(0).max(0);
-            let records = state.remove(&found.partition).unwrap_or_default().into_iter().collect();
-            self.shared.tell_slot(slot, Event::Restore { slot, position, records });
+            let records = state
+                .remove(&found.partition)
+                .unwrap_or_default()
+                .into_iter()
+                .collect();
+            self.shared.tell_slot(
+                slot,
+                Event::Restore {
+                    slot,
+                    position,
+                    records,
+                },
+            );
             self.group.resume(inbox, found.partition, Some(position));
         }
         Ok(count)
@@ -231,7 +278,8 @@ impl Worker {
 
 fn slots(partitions: &[TopicPartition], inbox: &str) -> Vec<u16> {
     let ours = partitions.iter().filter(|(topic, _)| &**topic == inbox);
-    ours.filter_map(|(_, partition)| u16::try_from(*partition).ok()).collect()
+    ours.filter_map(|(_, partition)| u16::try_from(*partition).ok())
+        .collect()
 }
 
 /// Follows the routes topic: the routing table of all slots and their owners. `caught_up` is
@@ -286,6 +334,9 @@ fn route(shared: &Shared, owners: &Owners, record: &Message) -> anyhow::Result<(
         Some(value) => decode::<RouteRecord>(value)?.kinds,
         None => Kinds::default(),
     };
-    shared.routes.write().set(slot, std::str::from_utf8(key)?, kinds);
+    shared
+        .routes
+        .write()
+        .set(slot, std::str::from_utf8(key)?, kinds);
     Ok(())
 }

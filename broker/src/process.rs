@@ -5,7 +5,7 @@ use crate::auth::Authenticator;
 use crate::directory::Directory;
 use crate::handshake::{Accepted, Handshake};
 use crate::kafka::{Kafka, Topics};
-use crate::ownership::{Ownership, Owners, follow_routes};
+use crate::ownership::{Owners, Ownership, follow_routes};
 use crate::shared::{Clock, Event, Shared};
 use crate::telemetry::server::{self, Monitoring};
 use crate::telemetry::{Heartbeats, Metrics, Readiness};
@@ -36,8 +36,15 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let shards = shards(&config)?;
-    let listeners = listener::bind_all(&config.listeners)
-        .map_err(|faults| anyhow::anyhow!(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+    let listeners = listener::bind_all(&config.listeners).map_err(|faults| {
+        anyhow::anyhow!(
+            faults
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; ")
+        )
+    })?;
     let (http, address) = listener::bind("monitoring.address", &config.monitoring.address)?;
     tracing::info!(node = config.node, version = env!("CARGO_PKG_VERSION"), monitoring = %address, "starting");
     let (ways, ends): (Vec<_>, Vec<_>) = (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
@@ -50,7 +57,9 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
         readiness: Readiness::new(&["routes", "retained", "directory", "slots", "transactions"]),
         shards: ways,
         slots_group: OnceLock::new(),
-        unserved: (0..shards).map(|_| AtomicUsize::new(usize::MAX >> 16)).collect(),
+        unserved: (0..shards)
+            .map(|_| AtomicUsize::new(usize::MAX >> 16))
+            .collect(),
         kafka: OnceLock::new(),
         bridge: OnceLock::new(),
         retained_seq: AtomicU64::new(1),
@@ -72,8 +81,10 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
     };
-    let Some(running) = running else { return Ok(()) };
-    let mut serving = serve(&shared, listeners, stopping.clone())?;
+    let Some(running) = running else {
+        return Ok(());
+    };
+    let mut serving = serve(&shared, listeners, &stopping)?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -88,7 +99,11 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
 }
 
 fn shards(config: &BrokerConfig) -> anyhow::Result<u16> {
-    anyhow::ensure!((1..=1024).contains(&config.slots), "slots: {} is not in 1 to 1024", config.slots);
+    anyhow::ensure!(
+        (1..=1024).contains(&config.slots),
+        "slots: {} is not in 1 to 1024",
+        config.slots
+    );
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let cores = u16::try_from(cores).unwrap_or(u16::MAX);
     Ok(config.shards.unwrap_or(cores).clamp(1, config.slots))
@@ -118,22 +133,32 @@ async fn start(
     readers.push(follow_retained(shared, once(retained))?);
     let (directory, directory_warm) = oneshot::channel();
     readers.push(follow_directory(shared, once(directory))?);
-    for (name, warm) in [("routes", routes_warm), ("retained", retained_warm), ("directory", directory_warm)] {
-        warm.await.with_context(|| format!("the reader of {name} ended"))?;
+    for (name, warm) in [
+        ("routes", routes_warm),
+        ("retained", retained_warm),
+        ("directory", directory_warm),
+    ] {
+        warm.await
+            .with_context(|| format!("the reader of {name} ended"))?;
         shared.readiness.set_ready(name);
     }
     for (number, events) in (0..).zip(ends) {
         let (shared, heartbeats) = (shared.clone(), heartbeats.of(usize::from(number)));
         let heartbeat = heartbeats.context("a heartbeat for each shard")?;
-        std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
-            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => {
-                    let local = tokio::task::LocalSet::new();
-                    local.block_on(&runtime, shard::run(shared, number, events, heartbeat));
+        std::thread::Builder::new()
+            .name(format!("shard-{number}"))
+            .spawn(move || {
+                match tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                {
+                    Ok(runtime) => {
+                        let local = tokio::task::LocalSet::new();
+                        local.block_on(&runtime, shard::run(shared, number, events, heartbeat));
+                    }
+                    Err(error) => tracing::error!(%error, number, "a shard has no runtime"),
                 }
-                Err(error) => tracing::error!(%error, number, "a shard has no runtime"),
-            }
-        })?;
+            })?;
     }
     // The group's events find the clients there.
     let ownership = Ownership::prepare(shared, owners)?;
@@ -151,7 +176,11 @@ async fn start(
     }
     let downlink = bridge::start(shared)?;
     tokio::spawn(watch_kafka(shared.clone()));
-    Ok(Running { ownership, downlink, _readers: readers })
+    Ok(Running {
+        ownership,
+        downlink,
+        _readers: readers,
+    })
 }
 
 /// A callback that may be called from any thread and counts once.
@@ -167,19 +196,32 @@ fn once(to: oneshot::Sender<()>) -> impl Fn() + Send + Sync + 'static {
 fn serve(
     shared: &Arc<Shared>,
     listeners: Vec<listener::Listener>,
-    stopping: watch::Receiver<bool>,
+    stopping: &watch::Receiver<bool>,
 ) -> anyhow::Result<tokio::task::JoinSet<()>> {
     let config = &shared.config;
-    let authenticator = Arc::new(Authenticator::new(shared.directory.clone(), &config.authentication)?);
+    let authenticator = Arc::new(Authenticator::new(
+        shared.directory.clone(),
+        &config.authentication,
+    )?);
     let to = shared.clone();
-    let handshake = Handshake::new(config, authenticator, shared.metrics.clone(), move |accepted: Accepted| {
-        let slot = hash::slot(&accepted.client_id, to.config.slots);
-        to.tell_slot(slot, Event::Accepted(Box::new(accepted)));
-    });
+    let handshake = Handshake::new(
+        config,
+        authenticator,
+        shared.metrics.clone(),
+        move |accepted: Accepted| {
+            let slot = hash::slot(&accepted.client_id, to.config.slots);
+            to.tell_slot(slot, Event::Accepted(Box::new(accepted)));
+        },
+    );
     let gate = listener::gate(&config.limits, &shared.metrics);
     let mut serving = tokio::task::JoinSet::new();
     for listener in listeners {
-        serving.spawn(listener::run(listener, gate.clone(), handshake.clone(), stopped(stopping.clone())));
+        serving.spawn(listener::run(
+            listener,
+            gate.clone(),
+            handshake.clone(),
+            stopped(stopping.clone()),
+        ));
     }
     Ok(serving)
 }
@@ -189,7 +231,9 @@ async fn watch_kafka(shared: Arc<Shared>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     loop {
         every.tick().await;
-        let Some(kafka) = shared.kafka.get() else { continue };
+        let Some(kafka) = shared.kafka.get() else {
+            continue;
+        };
         kafka.measure();
         if let Some(group) = shared.slots_group.get() {
             let bytes = i64::try_from(group.outstanding_bytes()).unwrap_or(i64::MAX);
@@ -197,16 +241,27 @@ async fn watch_kafka(shared: Arc<Shared>) {
         }
         {
             let retained = shared.retained.read();
-            shared.metrics.retained_messages.set(i64::try_from(retained.len()).unwrap_or(i64::MAX));
-            shared.metrics.retained_bytes.set(i64::try_from(retained.bytes()).unwrap_or(i64::MAX));
+            shared
+                .metrics
+                .retained_messages
+                .set(i64::try_from(retained.len()).unwrap_or(i64::MAX));
+            shared
+                .metrics
+                .retained_bytes
+                .set(i64::try_from(retained.bytes()).unwrap_or(i64::MAX));
         }
         let held = kafka.held();
         if shared.backlogged() {
-            shared.readiness.set_not_ready("kafka", "more waits for Kafka than limits.maxKafkaBacklogBytes");
+            shared.readiness.set_not_ready(
+                "kafka",
+                "more waits for Kafka than limits.maxKafkaBacklogBytes",
+            );
         } else if held.is_empty() {
             shared.readiness.set_ready("kafka");
         } else {
-            shared.readiness.set_not_ready("kafka", format!("Kafka does not take {}", held.join(", ")));
+            shared
+                .readiness
+                .set_not_ready("kafka", format!("Kafka does not take {}", held.join(", ")));
         }
     }
 }
@@ -243,17 +298,33 @@ fn reader(shared: &Shared, name: &str, topic: String) -> ReaderConfig {
     }
 }
 
-fn follow_retained(shared: &Arc<Shared>, caught_up: impl Fn() + Send + Sync + 'static) -> anyhow::Result<Reader> {
-    let config = reader(shared, "retained", Topics::new(&shared.config).names().retained());
+fn follow_retained(
+    shared: &Arc<Shared>,
+    caught_up: impl Fn() + Send + Sync + 'static,
+) -> anyhow::Result<Reader> {
+    let config = reader(
+        shared,
+        "retained",
+        Topics::new(&shared.config).names().retained(),
+    );
     let shared = shared.clone();
     Ok(Reader::start(config, move |event| {
         let record = match event {
             ReaderEvent::CaughtUp => return caught_up(),
             ReaderEvent::Record(record) => record,
         };
-        let Ok(topic) = std::str::from_utf8(record.key.as_deref().unwrap_or_default()) else { return };
-        let own = shared.kafka.get().and_then(|kafka| kafka.own_retained(&record.headers));
-        let message = record.value.as_deref().map(decode::<MessageRecord<'_>>).transpose();
+        let Ok(topic) = std::str::from_utf8(record.key.as_deref().unwrap_or_default()) else {
+            return;
+        };
+        let own = shared
+            .kafka
+            .get()
+            .and_then(|kafka| kafka.own_retained(&record.headers));
+        let message = record
+            .value
+            .as_deref()
+            .map(decode::<MessageRecord<'_>>)
+            .transpose();
         match message {
             Ok(message) => {
                 let message = message.map(|message| Arc::new(message.to_message()));
@@ -267,8 +338,15 @@ fn follow_retained(shared: &Arc<Shared>, caught_up: impl Fn() + Send + Sync + 's
     })?)
 }
 
-fn follow_directory(shared: &Arc<Shared>, caught_up: impl Fn() + Send + Sync + 'static) -> anyhow::Result<Reader> {
-    let config = reader(shared, "directory", Topics::new(&shared.config).names().directory());
+fn follow_directory(
+    shared: &Arc<Shared>,
+    caught_up: impl Fn() + Send + Sync + 'static,
+) -> anyhow::Result<Reader> {
+    let config = reader(
+        shared,
+        "directory",
+        Topics::new(&shared.config).names().directory(),
+    );
     let shared = shared.clone();
     let warming: Mutex<Option<Vec<Entry>>> = Mutex::new(Some(Vec::new()));
     Ok(Reader::start(config, move |event| {
@@ -281,7 +359,10 @@ fn follow_directory(shared: &Arc<Shared>, caught_up: impl Fn() + Send + Sync + '
             }
             ReaderEvent::Record(record) => record,
         };
-        match Entry::decode(record.key.as_deref().unwrap_or_default(), record.value.as_deref()) {
+        match Entry::decode(
+            record.key.as_deref().unwrap_or_default(),
+            record.value.as_deref(),
+        ) {
             Ok(entry) => {
                 if let Some(entries) = warming.lock().as_mut() {
                     return entries.push(entry);

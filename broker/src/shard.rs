@@ -83,8 +83,13 @@ fn take(worker: &Rc<RefCell<Worker>>, scratch: &Rc<RefCell<Vec<u8>>>, event: Eve
     }
 }
 
-type Started =
-    (ConnId, Rc<Link>, crate::handshake::Transport, crate::listener::ConnectionGuard, Vec<u8>);
+type Started = (
+    ConnId,
+    Rc<Link>,
+    crate::handshake::Transport,
+    crate::listener::ConnectionGuard,
+    Vec<u8>,
+);
 
 /// The core with what it needs to act.
 pub(crate) struct Worker {
@@ -130,7 +135,10 @@ impl Worker {
     }
 
     /// Hands something to the core and does what it asks for; sockets are written later.
-    pub(crate) fn act<R>(&mut self, event: impl FnOnce(&mut Shard, View<'_>, &mut Vec<Effect>) -> R) -> R {
+    pub(crate) fn act<R>(
+        &mut self,
+        event: impl FnOnce(&mut Shard, View<'_>, &mut Vec<Effect>) -> R,
+    ) -> R {
         let backlogged = self.shared.backlogged();
         let answer = {
             let routes = self.shared.routes.read();
@@ -152,7 +160,7 @@ impl Worker {
 
     /// Commits what clients wait for, and writes to the sockets.
     pub(crate) fn finish_batch(&mut self) {
-        self.act(|core, view, fx| core.flush(view, fx, false));
+        self.act(|core, _, fx| core.flush(fx, false));
         let mut touched = std::mem::take(&mut self.touched);
         self.core.take_touched(&mut touched);
         for id in touched.drain(..) {
@@ -176,7 +184,8 @@ impl Worker {
         }
         self.act(|core, view, fx| core.tick(view, fx));
         let (counters, gauges) = (self.core.counters(), self.core.gauges());
-        self.measured.report(&self.shared.metrics, &counters, &gauges);
+        self.measured
+            .report(&self.shared.metrics, &counters, &gauges);
         self.report_slots(gauges.slots_open);
         self.tell_system();
     }
@@ -185,7 +194,8 @@ impl Worker {
         let ours = (0..self.shared.config.slots)
             .filter(|slot| self.shared.shard_of(*slot) == usize::from(self.number))
             .count();
-        self.shared.slots_unserved(self.number, ours.saturating_sub(open));
+        self.shared
+            .slots_unserved(self.number, ours.saturating_sub(open));
     }
 
     fn stopped(&mut self) -> bool {
@@ -199,11 +209,22 @@ impl Worker {
     }
 
     fn accept(&mut self, accepted: Accepted) -> Option<Started> {
-        let Accepted { transport, buffered, client_id, username, peer, guard, assigned, .. } = accepted;
+        let Accepted {
+            transport,
+            buffered,
+            client_id,
+            username,
+            peer,
+            guard,
+            assigned,
+            ..
+        } = accepted;
         // The handshake has decoded it before.
         let frame = isthmus_mqtt::frame(&buffered, usize::MAX).ok().flatten()?;
         let length = frame.len;
-        let Ok(Packet::Connect(connect)) = isthmus_mqtt::decode(frame, Version::V311) else { return None };
+        let Ok(Packet::Connect(connect)) = isthmus_mqtt::decode(frame, Version::V311) else {
+            return None;
+        };
         let id = ConnId(self.shared.next_conn.fetch_add(1, Ordering::Relaxed));
         let mut connecting = Connecting::new(id, &connect, &client_id, username, peer.to_string());
         connecting.assigned = assigned;
@@ -235,7 +256,8 @@ impl Worker {
             Event::Live(from, live) => {
                 let reached = self.act(|core, view, fx| core.live(view, &live, fx));
                 if let Some(token) = live.answer {
-                    self.shared.tell(usize::from(from), Event::LiveAnswer(token, reached));
+                    self.shared
+                        .tell(usize::from(from), Event::LiveAnswer(token, reached));
                 }
                 Ok(())
             }
@@ -251,7 +273,11 @@ impl Worker {
                     .collect();
                 self.act(|core, view, fx| core.bodies(view, slot, &bodies, fx))
             }
-            Event::Restore { slot, position, records } => {
+            Event::Restore {
+                slot,
+                position,
+                records,
+            } => {
                 self.act(|core, view, fx| core.drop_slot(view, slot, fx));
                 self.act(|core, view, fx| core.restore(view, slot, position, &records, fx))
             }
@@ -275,7 +301,7 @@ impl Worker {
             }
             Event::Stop(answer) => {
                 self.act(|core, view, fx| core.end_all(view, Ended::ServerShutdown, fx));
-                self.act(|core, view, fx| core.flush(view, fx, true));
+                self.act(|core, _, fx| core.flush(fx, true));
                 self.stopping = Some(answer);
                 Ok(())
             }
@@ -285,7 +311,10 @@ impl Worker {
         }
     }
 
-    fn inbox(&mut self, records: &[isthmus_kafka::record::Message]) -> Result<(), isthmus_core::record::RecordError> {
+    fn inbox(
+        &mut self,
+        records: &[isthmus_kafka::record::Message],
+    ) -> Result<(), isthmus_core::record::RecordError> {
         let mut weight = 0;
         let mut outcome = Ok(());
         for record in records {
@@ -293,7 +322,8 @@ impl Worker {
             let slot = u16::try_from(record.partition).unwrap_or(u16::MAX);
             let value = record.value.as_deref().unwrap_or_default();
             if outcome.is_ok() && !self.failed {
-                outcome = self.act(|core, view, fx| core.inbox(view, slot, record.offset, value, fx));
+                outcome =
+                    self.act(|core, view, fx| core.inbox(view, slot, record.offset, value, fx));
             }
         }
         if let Some(group) = self.shared.slots_group.get() {
@@ -307,6 +337,8 @@ impl Worker {
         if !std::mem::replace(&mut self.failed, true) {
             tracing::error!(%error, shard = self.number, "cannot go on");
         }
-        self.shared.readiness.set_not_ready("records", error.to_string());
+        self.shared
+            .readiness
+            .set_not_ready("records", error.to_string());
     }
 }

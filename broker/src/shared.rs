@@ -28,8 +28,13 @@ impl Clock {
     /// A clock that starts now.
     #[must_use]
     pub fn new() -> Self {
-        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { started: Instant::now(), epoch }
+        let epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            started: Instant::now(),
+            epoch,
+        }
     }
 
     /// Epoch milliseconds at the start of the process.
@@ -151,9 +156,17 @@ impl Shared {
         if let Some(known) = self.unserved.get(usize::from(shard)) {
             known.store(count, Ordering::Relaxed);
         }
-        match self.unserved.iter().map(|n| n.load(Ordering::Relaxed)).sum() {
+        match self
+            .unserved
+            .iter()
+            .map(|n| n.load(Ordering::Relaxed))
+            .sum()
+        {
             0 => self.readiness.set_ready("slots"),
-            1.. => self.readiness.set_not_ready("slots", "slots wait for the consumer group or are being restored"),
+            1.. => self.readiness.set_not_ready(
+                "slots",
+                "slots wait for the consumer group or are being restored",
+            ),
         }
     }
 
@@ -167,6 +180,8 @@ impl Shared {
     #[must_use]
     pub fn backlogged(&self) -> bool {
         let bound = self.config.limits.max_kafka_backlog_bytes;
-        self.kafka.get().is_none_or(|kafka| kafka.backlog_bytes() > bound)
+        self.kafka
+            .get()
+            .is_none_or(|kafka| kafka.backlog_bytes() > bound)
     }
 }

@@ -212,8 +212,13 @@ impl BrokerConfig {
     /// When the file cannot be read, has an unknown or a missing field, or one of the wrong type.
     pub fn read(path: &std::path::Path) -> Result<Self, ConfigError> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: shown.clone(), source })?;
-        serde_json::from_str(&text).map_err(|source| ConfigError::Parse { path: shown, source })
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: shown.clone(),
+            source,
+        })?;
+        serde_json::from_str(&text).map_err(|source| ConfigError::Parse {
+            path: shown,
+            source,
+        })
     }
 }

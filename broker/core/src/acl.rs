@@ -105,7 +105,11 @@ mod tests {
 
     #[test]
     fn actions_are_apart() {
-        let acl = acl(&[("p/#", Action::Pub), ("s/#", Action::Sub), ("b/#", Action::PubSub)]);
+        let acl = acl(&[
+            ("p/#", Action::Pub),
+            ("s/#", Action::Sub),
+            ("b/#", Action::PubSub),
+        ]);
         assert!(acl.may_publish("p/x") && !acl.may_subscribe("p/x"));
         assert!(acl.may_subscribe("s/x") && !acl.may_publish("s/x"));
         assert!(acl.may_subscribe("b/x") && acl.may_publish("b/x"));
@@ -130,7 +134,11 @@ mod tests {
             ("a/#", "$share/g/a/b", true),
             ("a/#", "$share/g/b", false),
         ] {
-            assert_eq!(acl(&[(rule, Action::Sub)]).may_subscribe(filter), yes, "{rule} {filter}");
+            assert_eq!(
+                acl(&[(rule, Action::Sub)]).may_subscribe(filter),
+                yes,
+                "{rule} {filter}"
+            );
         }
     }
 
@@ -140,7 +148,10 @@ mod tests {
         assert!(acl(&rules).may_publish("u/alice/c/dev-1/x"));
         for (user, client) in [("a/b", "c"), ("a", "+"), ("a", "#"), ("", "c")] {
             let acl = Acl::bind(rules, user, client);
-            assert!(!acl.may_subscribe(&format!("u/{user}/c/{client}/x")), "{user} {client}");
+            assert!(
+                !acl.may_subscribe(&format!("u/{user}/c/{client}/x")),
+                "{user} {client}"
+            );
         }
     }
 }

@@ -25,13 +25,22 @@ struct Node<T> {
 
 impl<T> Default for Node<T> {
     fn default() -> Self {
-        Self { children: FxHashMap::default(), plus: None, hash: None, here: None }
+        Self {
+            children: FxHashMap::default(),
+            plus: None,
+            hash: None,
+            here: None,
+        }
     }
 }
 
 impl<T> Default for FilterTree<T> {
     fn default() -> Self {
-        Self { literal: FxHashMap::default(), wild: Node::default(), wild_len: 0 }
+        Self {
+            literal: FxHashMap::default(),
+            wild: Node::default(),
+            wild_len: 0,
+        }
     }
 }
 
@@ -88,7 +97,11 @@ impl<T> FilterTree<T> {
                 _ => node = node.children.entry(level.into()).or_default(),
             }
         }
-        let place = if at_hash { &mut node.hash } else { &mut node.here };
+        let place = if at_hash {
+            &mut node.hash
+        } else {
+            &mut node.here
+        };
         if place.is_none() {
             self.wild_len += 1;
         }
@@ -151,7 +164,10 @@ fn remove_at<T>(node: &mut Node<T>, levels: &[&str]) -> Option<T> {
 
 impl<T> Node<T> {
     fn is_bare(&self) -> bool {
-        self.children.is_empty() && self.plus.is_none() && self.hash.is_none() && self.here.is_none()
+        self.children.is_empty()
+            && self.plus.is_none()
+            && self.hash.is_none()
+            && self.here.is_none()
     }
 }
 
@@ -230,7 +246,11 @@ pub fn meet(a: &str, b: &str) -> Meet {
         }
     }
     let name = name.join("/");
-    if undecided || name.is_empty() { Meet::Undecided } else { Meet::Name(name) }
+    if undecided || name.is_empty() {
+        Meet::Undecided
+    } else {
+        Meet::Name(name)
+    }
 }
 
 #[cfg(test)]
@@ -257,7 +277,13 @@ mod tests {
             assert_eq!(meet(a, b), want, "{a} {b}");
             assert_eq!(meet(b, a), want, "{b} {a}");
         }
-        for (a, b) in [("a", "b"), ("#", "$SYS/x"), ("+/x", "$SYS/x"), ("a/+", "a"), ("a/+/c", "a/b/d")] {
+        for (a, b) in [
+            ("a", "b"),
+            ("#", "$SYS/x"),
+            ("+/x", "$SYS/x"),
+            ("a/+", "a"),
+            ("a/+/c", "a/b/d"),
+        ] {
             assert_eq!(meet(a, b), Meet::Apart, "{a} {b}");
             assert_eq!(meet(b, a), Meet::Apart, "{b} {a}");
         }

@@ -16,7 +16,10 @@ pub fn murmur2(data: &[u8]) -> u32 {
     let mut h = 0x9747_b28c ^ length;
     let mut words = data.chunks_exact(4);
     for word in words.by_ref() {
-        let mut k = word.iter().rev().fold(0, |k, byte| (k << 8) | u32::from(*byte));
+        let mut k = word
+            .iter()
+            .rev()
+            .fold(0, |k, byte| (k << 8) | u32::from(*byte));
         k = k.wrapping_mul(M);
         k ^= k >> 24;
         k = k.wrapping_mul(M);
@@ -24,7 +27,10 @@ pub fn murmur2(data: &[u8]) -> u32 {
     }
     let rest = words.remainder();
     if !rest.is_empty() {
-        h ^= rest.iter().rev().fold(0, |k, byte| (k << 8) | u32::from(*byte));
+        h ^= rest
+            .iter()
+            .rev()
+            .fold(0, |k, byte| (k << 8) | u32::from(*byte));
         h = h.wrapping_mul(M);
     }
     h ^= h >> 13;
@@ -44,7 +50,10 @@ mod tests {
             ("foobar", -790_332_482),
             ("a-little-bit-long-string", -985_981_536),
             ("a-little-bit-longer-string", -1_486_304_829),
-            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+            (
+                "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
+                -58_897_971,
+            ),
             ("abc", 479_470_107),
         ] {
             assert_eq!(murmur2(key.as_bytes()).cast_signed(), hash, "{key}");

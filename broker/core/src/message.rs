@@ -92,7 +92,9 @@ impl Message {
     #[must_use]
     pub fn remaining_expiry(&self, now: u64) -> Option<u32> {
         self.expires_at.map(|at| {
-            u32::try_from(at.saturating_sub(now).div_ceil(1000)).unwrap_or(u32::MAX).max(1)
+            u32::try_from(at.saturating_sub(now).div_ceil(1000))
+                .unwrap_or(u32::MAX)
+                .max(1)
         })
     }
 

@@ -44,8 +44,9 @@ impl Entry {
         Self {
             place: offset.cast_unsigned() << 8 | flags,
             size: u32::try_from(size).unwrap_or(u32::MAX),
-            expiry: expires_at
-                .map_or(0, |ms| u32::try_from(ms.div_ceil(1000)).unwrap_or(u32::MAX).max(1)),
+            expiry: expires_at.map_or(0, |ms| {
+                u32::try_from(ms.div_ceil(1000)).unwrap_or(u32::MAX).max(1)
+            }),
         }
     }
 
@@ -135,7 +136,10 @@ impl Queue {
     /// from `chunk * CHUNK` on.
     #[must_use]
     pub fn restore(next: u64, chunks: &BTreeMap<u64, Vec<Entry>>) -> Self {
-        let mut queue = Self { head: next, ..Self::default() };
+        let mut queue = Self {
+            head: next,
+            ..Self::default()
+        };
         for (chunk, entries) in chunks {
             for (seq, entry) in (chunk * CHUNK..).zip(entries) {
                 match entry.state() {
@@ -202,13 +206,18 @@ impl Queue {
     /// The sequence number and state behind a packet id that a client names.
     #[must_use]
     pub fn find(&self, id: u16) -> Option<(u64, Entry)> {
-        self.window.iter().copied().find(|(_, entry)| packet_id(entry.offset()) == id)
+        self.window
+            .iter()
+            .copied()
+            .find(|(_, entry)| packet_id(entry.offset()) == id)
     }
 
     /// Whether the oldest unsent message must wait: its id is that of a message in the window.
     #[must_use]
     pub fn head_waits(&self) -> bool {
-        self.unsent.front().is_some_and(|entry| self.find(packet_id(entry.offset())).is_some())
+        self.unsent
+            .front()
+            .is_some_and(|entry| self.find(packet_id(entry.offset())).is_some())
     }
 
     /// Appends a message and returns how many of the oldest unsent ones had to go.
@@ -274,7 +283,9 @@ impl Queue {
     /// Whether the oldest unsent message has expired [MQTT-3.3.2-5].
     #[must_use]
     pub fn head_expired(&self, now: u64) -> bool {
-        self.unsent.front().is_some_and(|entry| entry.state() == State::Done || entry.expired(now))
+        self.unsent
+            .front()
+            .is_some_and(|entry| entry.state() == State::Done || entry.expired(now))
     }
 
     /// Whether the changelog lags behind.
@@ -286,15 +297,25 @@ impl Queue {
     /// Chunks changed since the last call, with the entries they now hold; `None` deletes.
     pub fn take_dirty(&mut self) -> Vec<(u64, Option<Vec<Entry>>)> {
         let chunks = std::mem::take(&mut self.dirty);
-        chunks.into_iter().map(|chunk| (chunk, self.chunk(chunk))).collect()
+        chunks
+            .into_iter()
+            .map(|chunk| (chunk, self.chunk(chunk)))
+            .collect()
     }
 
     fn chunk(&self, chunk: u64) -> Option<Vec<Entry>> {
         let start = chunk * CHUNK;
         let mut entries = Vec::new();
-        let sent = self.window.iter().copied().filter(|(seq, _)| seq / CHUNK == chunk);
+        let sent = self
+            .window
+            .iter()
+            .copied()
+            .filter(|(seq, _)| seq / CHUNK == chunk);
         let skip = usize::try_from(start.saturating_sub(self.head)).unwrap_or(usize::MAX);
-        let unsent = self.unsent().skip(skip).take_while(|(seq, _)| seq / CHUNK == chunk);
+        let unsent = self
+            .unsent()
+            .skip(skip)
+            .take_while(|(seq, _)| seq / CHUNK == chunk);
         for (seq, entry) in sent.chain(unsent) {
             while start + (entries.len() as u64) < seq {
                 entries.push(gone());
@@ -307,8 +328,14 @@ impl Queue {
     /// Every chunk that the changelog may hold, for the end of a session.
     #[must_use]
     pub fn all_chunks(&self) -> BTreeSet<u64> {
-        let live = self.window.iter().map(|(seq, _)| *seq).chain(self.unsent().map(|(seq, _)| seq));
-        live.map(|seq| seq / CHUNK).chain(self.dirty.iter().copied()).collect()
+        let live = self
+            .window
+            .iter()
+            .map(|(seq, _)| *seq)
+            .chain(self.unsent().map(|(seq, _)| seq));
+        live.map(|seq| seq / CHUNK)
+            .chain(self.dirty.iter().copied())
+            .collect()
     }
 }
 

@@ -101,7 +101,6 @@ pub fn qos(number: u8) -> QoS {
 
 /// A value of the inbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "decoded one at a time, never kept")]
 pub enum InboxRecord<'a> {
     /// A message and for whom it is.
     Message {
@@ -115,7 +114,12 @@ pub enum InboxRecord<'a> {
     /// From here on a session's durable subscriptions are changed so.
     Marker(Marker),
     /// The slot's new owner has asked to be told when it has read all that was here before.
-    Opened(OwnerRecord),
+    Opened {
+        /// Who.
+        owner: OwnerRecord,
+        /// Which of its restores.
+        restore: u64,
+    },
 }
 
 /// For whom in the slot a message is.
@@ -288,7 +292,8 @@ impl<'a> StateKey<'a> {
     /// # Errors
     /// A key of no known kind.
     pub fn decode(key: &'a [u8]) -> Result<Self, RecordError> {
-        let wrong = || RecordError::Malformed(format!("state key {:?}", key.escape_ascii().to_string()));
+        let wrong =
+            || RecordError::Malformed(format!("state key {:?}", key.escape_ascii().to_string()));
         let text = std::str::from_utf8(key).map_err(|_| wrong())?;
         let (kind, rest) = text.split_once('/').ok_or_else(wrong)?;
         let numbered = || rest.split_once('/').ok_or_else(wrong);
@@ -339,11 +344,18 @@ mod tests {
         message.publisher = Arc::from("me");
         let record = InboxRecord::Message {
             message: MessageRecord::from(&message),
-            target: Target { all: true, shared: vec![("g", "a/#")], ..Target::default() },
+            target: Target {
+                all: true,
+                shared: vec![("g", "a/#")],
+                ..Target::default()
+            },
         };
         let bytes = encode(&record);
         match decode::<InboxRecord<'_>>(&bytes) {
-            Ok(InboxRecord::Message { message: again, target }) => {
+            Ok(InboxRecord::Message {
+                message: again,
+                target,
+            }) => {
                 assert_eq!(again.to_message(), message);
                 assert_eq!(target.shared, [("g", "a/#")]);
             }
@@ -354,7 +366,13 @@ mod tests {
     #[test]
     fn a_newer_format_is_told_apart_from_garbage() {
         assert_eq!(decode::<RouteRecord>(&[2, 0]), Err(RecordError::Newer(2)));
-        assert!(matches!(decode::<RouteRecord>(&[]), Err(RecordError::Malformed(_))));
-        assert!(matches!(decode::<InboxRecord<'_>>(&[1, 9, 9]), Err(RecordError::Malformed(_))));
+        assert!(matches!(
+            decode::<RouteRecord>(&[]),
+            Err(RecordError::Malformed(_))
+        ));
+        assert!(matches!(
+            decode::<InboxRecord<'_>>(&[1, 9, 9]),
+            Err(RecordError::Malformed(_))
+        ));
     }
 }

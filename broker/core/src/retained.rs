@@ -90,7 +90,11 @@ impl Retained {
     pub fn logged(&mut self, topic: &str, own: Option<u64>, message: Option<Arc<Message>>) {
         self.change(topic, |slot| {
             slot.logged = message;
-            if slot.overlay.as_ref().is_some_and(|(seq, _)| own == Some(*seq)) {
+            if slot
+                .overlay
+                .as_ref()
+                .is_some_and(|(seq, _)| own == Some(*seq))
+            {
                 slot.overlay = None;
             }
         });
@@ -108,15 +112,26 @@ impl Retained {
     fn change(&mut self, topic: &str, with: impl FnOnce(&mut Slot)) {
         let levels: Vec<&str> = topic.split('/').collect();
         let (mut before, mut after) = (0, 0);
-        change_at(&mut self.root, &levels, &mut |slot| {
-            before = slot.current().map_or(0, |m| m.size());
-        }, with, &mut after);
+        change_at(
+            &mut self.root,
+            &levels,
+            &mut |slot| {
+                before = slot.current().map_or(0, |m| m.size());
+            },
+            with,
+            &mut after,
+        );
         self.messages = self.messages + usize::from(after > 0) - usize::from(before > 0);
         self.bytes = self.bytes + after as u64 - before as u64;
     }
 
     /// Calls `found` with every message whose Topic Name matches a filter and has not expired.
-    pub fn matching<'a>(&'a self, filter: &str, now: u64, found: &mut impl FnMut(&'a Arc<Message>)) {
+    pub fn matching<'a>(
+        &'a self,
+        filter: &str,
+        now: u64,
+        found: &mut impl FnMut(&'a Arc<Message>),
+    ) {
         let levels: Vec<&str> = filter.split('/').collect();
         match_at(&self.root, &levels, true, &mut |message| {
             if !message.expired(now) {
@@ -203,7 +218,11 @@ mod tests {
         retained.overlay("a", 1, Some(message("a")));
         assert_eq!(found(&retained, "#"), ["a"]);
         retained.logged("a", None, None);
-        assert_eq!(found(&retained, "#"), ["a"], "another's record came before ours");
+        assert_eq!(
+            found(&retained, "#"),
+            ["a"],
+            "another's record came before ours"
+        );
         retained.logged("a", Some(1), Some(message("a")));
         retained.logged("a", None, None);
         assert_eq!((retained.len(), retained.bytes()), (0, 0));

@@ -8,7 +8,9 @@ use rustc_hash::FxHashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How the subscribers of one slot want a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Kinds(pub u8);
 
 impl Kinds {
@@ -110,15 +112,18 @@ impl Routes {
             return;
         };
         let groups = self.shared.entry(inner, Vec::new);
-        let at = groups.iter().position(|g| &*g.name == group).unwrap_or_else(|| {
-            groups.push(Group {
-                name: group.into(),
-                filter: inner.into(),
-                slots: Vec::new(),
-                turn: AtomicUsize::new(0),
+        let at = groups
+            .iter()
+            .position(|g| &*g.name == group)
+            .unwrap_or_else(|| {
+                groups.push(Group {
+                    name: group.into(),
+                    filter: inner.into(),
+                    slots: Vec::new(),
+                    turn: AtomicUsize::new(0),
+                });
+                groups.len() - 1
             });
-            groups.len() - 1
-        });
         if let Some(found) = groups.get_mut(at) {
             set_slot(&mut found.slots, slot, kinds);
             if found.slots.is_empty() {
@@ -133,7 +138,10 @@ impl Routes {
     /// The filters that a slot is known for.
     #[must_use]
     pub fn filters_of(&self, slot: u16) -> Vec<Box<str>> {
-        self.of_slot.get(&slot).map(|set| set.iter().cloned().collect()).unwrap_or_default()
+        self.of_slot
+            .get(&slot)
+            .map(|set| set.iter().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// Number of filters.
@@ -163,7 +171,11 @@ impl Routes {
     /// A shared subscription, for one more message.
     #[must_use]
     pub fn shared_hit(&self, group: &str, filter: &str) -> Option<SharedHit> {
-        self.shared.get(filter)?.iter().find(|g| &*g.name == group).map(Group::hit)
+        self.shared
+            .get(filter)?
+            .iter()
+            .find(|g| &*g.name == group)
+            .map(Group::hit)
     }
 
     /// Finds the slots with a subscription that meets a Topic Filter in a decided name.
@@ -216,12 +228,18 @@ mod tests {
         let mut hits = Hits::default();
         routes.matches("a/b", &mut hits);
         hits.slots.sort_unstable_by_key(|(s, _)| *s);
-        assert_eq!(hits.slots, [(1, Kinds::LIVE), (3, Kinds::LIVE | Kinds::DURABLE)]);
+        assert_eq!(
+            hits.slots,
+            [(1, Kinds::LIVE), (3, Kinds::LIVE | Kinds::DURABLE)]
+        );
         assert_eq!(hits.shared.len(), 1);
         routes.set(3, "a/b", Kinds::default());
         routes.set(2, "$share/g/a/#", Kinds::default());
         routes.matches("a/b", &mut hits);
-        assert_eq!(hits.slots.iter().find(|(s, _)| *s == 3), Some(&(3, Kinds::LIVE)));
+        assert_eq!(
+            hits.slots.iter().find(|(s, _)| *s == 3),
+            Some(&(3, Kinds::LIVE))
+        );
         assert!(hits.shared.is_empty());
         assert_eq!(routes.filters_of(3), ["a/+".into()]);
     }

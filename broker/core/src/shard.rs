@@ -21,11 +21,14 @@ mod effect;
 pub mod envelope;
 mod inbox;
 mod publish;
+mod pump;
 mod restore;
+mod route;
 mod session;
 mod shared;
 mod slot;
 mod subscribe;
+mod uplink;
 mod will;
 
 pub use connect::Connecting;
@@ -187,7 +190,10 @@ impl Shard {
     /// Connections, sessions kept without one, subscriptions, and messages in durable queues.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
-        let mut gauges = Gauges { connections: self.conns.len(), ..Gauges::default() };
+        let mut gauges = Gauges {
+            connections: self.conns.len(),
+            ..Gauges::default()
+        };
         for (_, session) in &self.sessions {
             gauges.sessions_online += usize::from(session.durable && session.conn.is_some());
             gauges.sessions_offline += usize::from(session.durable && session.conn.is_none());
@@ -214,7 +220,7 @@ impl Shard {
             self.last_sweep = view.now;
             self.end_silent_connections(view, fx);
             self.last_presence.retain(|_, ts| *ts >= view.now);
-            self.flush(view, fx, true);
+            self.flush(fx, true);
         }
     }
 
@@ -224,7 +230,9 @@ impl Shard {
     pub fn leftovers(&self) -> Vec<(&'static str, usize)> {
         let (waiting, noted) = self.commits.sizes();
         let slots = self.slots.values();
-        let of_slots = slots.map(|s| s.writes.len() + s.dirty.len() + s.wanted.len() + s.wants.len() + s.orphans.len());
+        let of_slots = slots.map(|s| {
+            s.writes.len() + s.dirty.len() + s.wanted.len() + s.wants.len() + s.orphans.len()
+        });
         vec![
             ("sessions", self.sessions.len()),
             ("by_client", self.by_client.len()),

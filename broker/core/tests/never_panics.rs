@@ -134,7 +134,7 @@ impl Rig {
             backlogged: self.now.is_multiple_of(2),
         };
         let answer = with(&mut self.shard, view, &mut effects);
-        self.shard.flush(view, &mut effects, false);
+        self.shard.flush(&mut effects, false);
         for effect in effects {
             self.effect(effect);
         }
@@ -298,10 +298,9 @@ impl Rig {
                 self.rights.deleted = *deleted;
                 self.call(|shard, view, fx| shard.directory_changed(view, fx));
             }
-            Event::Kick(client) => drop(self.call(|shard, view, fx| {
-                shard.unsubscribe_for(view, &format!("c{client}"), "t", fx);
-                shard.kick(view, &format!("c{client}"), fx)
-            })),
+            Event::Kick(client) => {
+                self.call(|shard, view, fx| shard.kick(view, &format!("c{client}"), fx));
+            }
             Event::EndAll => {
                 self.call(|shard, view, fx| shard.end_all(view, Ended::ServerShutdown, fx))
             }

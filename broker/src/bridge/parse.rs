@@ -38,8 +38,9 @@ pub(super) struct Good {
 /// Reads the headers: names without regard to case, the last wins, null is absent.
 pub(super) fn parse(limits: &Limits, record: &Message) -> Result<Good, Bad> {
     let last = |name: &str| {
-        let named = record.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
-        named.last().and_then(|(_, value)| value.as_deref())
+        let mut backwards = record.headers.iter().rev();
+        let found = backwards.find(|(n, _)| n.eq_ignore_ascii_case(name));
+        found.and_then(|(_, value)| value.as_deref())
     };
     let mut invalid = Vec::new();
     let topic = std::str::from_utf8(last("mqttTopic").ok_or(Bad::MissingTopic)?);
@@ -47,7 +48,11 @@ pub(super) fn parse(limits: &Limits, record: &Message) -> Result<Good, Bad> {
     if topic.starts_with("$share/") || topic.starts_with("$SYS/") || topic == "$SYS" {
         return Err(Bad::ReservedTopic);
     }
-    let length = if limits.lengths_in_characters { topic.chars().count() } else { topic.len() };
+    let length = if limits.lengths_in_characters {
+        topic.chars().count()
+    } else {
+        topic.len()
+    };
     let levels = topic.split('/').count();
     if topic::validate_filter(topic).is_err()
         || length > limits.max_topic_length as usize
@@ -78,5 +83,10 @@ pub(super) fn parse(limits: &Limits, record: &Message) -> Result<Good, Bad> {
             false
         }
     };
-    Ok(Good { topic: topic.to_owned(), qos, only_online, invalid })
+    Ok(Good {
+        topic: topic.to_owned(),
+        qos,
+        only_online,
+        invalid,
+    })
 }

@@ -51,7 +51,9 @@ impl Link {
 
     /// Registers the socket with this thread's runtime.
     pub(super) fn attach(&self, transport: Transport) -> Option<Transport> {
-        let Transport::Tcp(stream) = transport else { return Some(transport) };
+        let Transport::Tcp(stream) = transport else {
+            return Some(transport);
+        };
         let kept = stream.try_clone().ok()?;
         let stream = Rc::new(TcpStream::from_std(stream).ok()?);
         let _ = self.stream.set(stream);
@@ -87,12 +89,16 @@ impl Link {
 impl Worker {
     /// Writes what is in a connection's outbox, as far as the socket takes it.
     pub(super) fn write(&mut self, id: ConnId) {
-        let Some(link) = self.links.get(&id).cloned() else { return };
+        let Some(link) = self.links.get(&id).cloned() else {
+            return;
+        };
         let Some(stream) = link.stream.get() else {
             return link.wake.notify_one();
         };
         loop {
-            let Some(outbox) = self.core.outbox(id) else { return };
+            let Some(outbox) = self.core.outbox(id) else {
+                return;
+            };
             if outbox.is_empty() {
                 break;
             }
@@ -151,7 +157,7 @@ pub(super) async fn serve(
                 tcp(&worker, &scratch, id, &link, &stream, buffered).await;
             }
         }
-        Transport::WebSocket(pipe) => web_socket(&worker, &scratch, id, &link, pipe, buffered).await,
+        Transport::WebSocket(pipe) => web_socket(&worker, id, &link, pipe, buffered).await,
     }
     let mut worker = worker.borrow_mut();
     worker.act(|core, view, fx| core.lost(view, id, fx));
@@ -159,7 +165,7 @@ pub(super) async fn serve(
     worker.finish_batch();
 }
 
-/// Hands over the packets in front; the rest is left in `bytes`. `taken` counts what was used.
+/// Hands over the packets in front of `bytes`; yields how much of it was used.
 fn process(worker: &Rc<RefCell<Worker>>, id: ConnId, link: &Link, bytes: &[u8]) -> (usize, Next) {
     let mut worker = worker.borrow_mut();
     let most = worker.shared.config.limits.max_packet_size as usize;
@@ -181,7 +187,9 @@ fn process(worker: &Rc<RefCell<Worker>>, id: ConnId, link: &Link, bytes: &[u8]) 
         }
         let version = worker.core.version(id);
         let decoded = isthmus_mqtt::frame(rest, most).and_then(|frame| {
-            frame.map(|frame| isthmus_mqtt::decode(frame, version).map(|packet| (frame.len, packet))).transpose()
+            frame
+                .map(|frame| isthmus_mqtt::decode(frame, version).map(|packet| (frame.len, packet)))
+                .transpose()
         });
         match decoded {
             Ok(None) => break,
@@ -223,7 +231,8 @@ fn process(worker: &Rc<RefCell<Worker>>, id: ConnId, link: &Link, bytes: &[u8]) 
 }
 
 fn over_allowance(link: &Link) -> bool {
-    link.packets.get() >= ALLOWED_PACKETS || (link.packets.get() > 0 && link.bytes.get() >= ALLOWED_BYTES)
+    link.packets.get() >= ALLOWED_PACKETS
+        || (link.packets.get() > 0 && link.bytes.get() >= ALLOWED_BYTES)
 }
 
 /// Bytes half read, and when reading goes on.
@@ -236,29 +245,24 @@ struct Reading {
 impl Reading {
     /// Hands over what is there.
     fn go(&mut self, worker: &Rc<RefCell<Worker>>, id: ConnId, link: &Link) {
-        let rest = std::mem::take(&mut self.rest);
-        let (taken, next) = process(worker, id, link, &rest);
-        self.keep(&rest, taken, rest.capacity() > 4096);
-        if !self.rest.is_empty() && self.rest.capacity() == 0 {
-            self.rest = rest;
+        let (taken, next) = process(worker, id, link, &self.rest);
+        self.rest.drain(..taken.min(self.rest.len()));
+        if self.rest.is_empty() {
+            self.rest = Vec::new();
         }
         self.decide(next);
     }
 
-    /// Hands over what was just read.
+    /// Hands over what was just read; only what is half read is kept.
     fn took(&mut self, worker: &Rc<RefCell<Worker>>, id: ConnId, link: &Link, fresh: &[u8]) {
         if self.rest.is_empty() {
             let (taken, next) = process(worker, id, link, fresh);
-            self.keep(fresh, taken, true);
+            self.rest = fresh.get(taken..).unwrap_or_default().to_vec();
             self.decide(next);
         } else {
             self.rest.extend_from_slice(fresh);
             self.go(worker, id, link);
         }
-    }
-
-    fn keep(&mut self, bytes: &[u8], taken: usize, _fresh: bool) {
-        self.rest = bytes.get(taken..).unwrap_or_default().to_vec();
     }
 
     fn decide(&mut self, next: Next) {
@@ -282,7 +286,11 @@ async fn tcp(
     stream: &TcpStream,
     buffered: Vec<u8>,
 ) {
-    let mut reading = Reading { rest: buffered, until: None, next: Next::Pause };
+    let mut reading = Reading {
+        rest: buffered,
+        until: None,
+        next: Next::Pause,
+    };
     worker.borrow_mut().write(id);
     loop {
         if link.closing.get() {
@@ -326,7 +334,9 @@ async fn last_bytes(worker: &Rc<RefCell<Worker>>, id: ConnId, stream: &TcpStream
     loop {
         {
             let mut worker = worker.borrow_mut();
-            let Some(outbox) = worker.core.outbox(id) else { break };
+            let Some(outbox) = worker.core.outbox(id) else {
+                break;
+            };
             match stream.try_write(outbox) {
                 Ok(written) => drop(outbox.drain(..written)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -358,14 +368,17 @@ async fn last_bytes(worker: &Rc<RefCell<Worker>>, id: ConnId, stream: &TcpStream
 
 async fn web_socket(
     worker: &Rc<RefCell<Worker>>,
-    scratch: &Rc<RefCell<Vec<u8>>>,
     id: ConnId,
     link: &Rc<Link>,
     pipe: WebSocketPipe,
     buffered: Vec<u8>,
 ) {
     let (mut from, mut to) = tokio::io::split(pipe);
-    let mut reading = Reading { rest: buffered, until: None, next: Next::Pause };
+    let mut reading = Reading {
+        rest: buffered,
+        until: None,
+        next: Next::Pause,
+    };
     let mut chunk = vec![0; 4096];
     let mut outgoing: Vec<u8> = Vec::new();
     let mut sent = 0;
@@ -402,7 +415,6 @@ async fn web_socket(
             },
             read = from.read(&mut chunk), if reading.reads() => match read {
                 Ok(read) if read > 0 => {
-                    let _ = scratch;
                     reading.took(worker, id, link, chunk.get(..read).unwrap_or_default());
                 }
                 _ => return,

@@ -30,14 +30,22 @@ impl Worker {
             }
             Effect::Write(token, write) => kafka.write(number, token, &write),
             Effect::Transact(transact) => kafka.transact(number, transact),
-            Effect::Commit { id, positions, writes } => {
+            Effect::Commit {
+                id,
+                positions,
+                writes,
+            } => {
                 self.measured.commit_begins();
                 kafka.commit(number, id, &positions, &writes);
             }
             Effect::Live(shard, live) => {
                 shared.tell(usize::from(shard), Event::Live(number, Box::new(live)));
             }
-            Effect::Route { slot, filter, kinds } => shared.routes.write().set(slot, &filter, kinds),
+            Effect::Route {
+                slot,
+                filter,
+                kinds,
+            } => shared.routes.write().set(slot, &filter, kinds),
             Effect::Retain(token, message) => {
                 let seq = shared.retained_seq.fetch_add(1, Ordering::Relaxed);
                 let kept = (!message.payload().is_empty()).then(|| Arc::clone(&message));
@@ -55,7 +63,11 @@ impl Worker {
                     link.resume();
                 }
             }
-            Effect::DownlinkDone { partition, offset, reached } => {
+            Effect::DownlinkDone {
+                partition,
+                offset,
+                reached,
+            } => {
                 crate::bridge::done(shared, partition, offset, reached);
             }
             Effect::LiveAnswer(token, reached) => {

@@ -20,7 +20,9 @@ impl Measured {
 
     pub(super) fn commit_ends(&mut self, metrics: &Metrics) {
         if let Some(begun) = self.commit.take() {
-            metrics.transaction_seconds.observe(begun.elapsed().as_secs_f64());
+            metrics
+                .transaction_seconds
+                .observe(begun.elapsed().as_secs_f64());
         }
     }
 
@@ -32,7 +34,9 @@ impl Measured {
 
     pub(super) fn record_confirmed(&mut self, token: Token, metrics: &Metrics) {
         if let Some((_, begun)) = self.record.take_if(|(timed, _)| *timed == token) {
-            metrics.kafka_confirm_seconds.observe(begun.elapsed().as_secs_f64());
+            metrics
+                .kafka_confirm_seconds
+                .observe(begun.elapsed().as_secs_f64());
         }
     }
 
@@ -45,20 +49,56 @@ impl Measured {
             metrics.messages_sent.add(QosLabel::of(qos), n - o);
         }
         for (reason, n, o) in [
-            (DropReason::QueueFull, now.dropped_queue_full, last.dropped_queue_full),
-            (DropReason::Qos0Backlog, now.dropped_backlog, last.dropped_backlog),
-            (DropReason::OutgoingFull, now.dropped_outgoing, last.dropped_outgoing),
-            (DropReason::Expired, now.dropped_expired + now.dropped_gone, last.dropped_expired + last.dropped_gone),
-            (DropReason::TooLarge, now.dropped_too_large, last.dropped_too_large),
-            (DropReason::RetainedLimit, now.dropped_retained, last.dropped_retained),
+            (
+                DropReason::QueueFull,
+                now.dropped_queue_full,
+                last.dropped_queue_full,
+            ),
+            (
+                DropReason::Qos0Backlog,
+                now.dropped_backlog,
+                last.dropped_backlog,
+            ),
+            (
+                DropReason::OutgoingFull,
+                now.dropped_outgoing,
+                last.dropped_outgoing,
+            ),
+            (
+                DropReason::Expired,
+                now.dropped_expired + now.dropped_gone,
+                last.dropped_expired + last.dropped_gone,
+            ),
+            (
+                DropReason::TooLarge,
+                now.dropped_too_large,
+                last.dropped_too_large,
+            ),
+            (
+                DropReason::RetainedLimit,
+                now.dropped_retained,
+                last.dropped_retained,
+            ),
             (DropReason::NoTopicName, now.undecided, last.undecided),
         ] {
             metrics.messages_dropped.add(reason, n - o);
         }
         for (reason, n, o) in [
-            (PublishRefusal::NoPermission, now.refused_acl, last.refused_acl),
-            (PublishRefusal::TooLarge, now.refused_size, last.refused_size),
-            (PublishRefusal::RefusedByKafka, now.refused_kafka, last.refused_kafka),
+            (
+                PublishRefusal::NoPermission,
+                now.refused_acl,
+                last.refused_acl,
+            ),
+            (
+                PublishRefusal::TooLarge,
+                now.refused_size,
+                last.refused_size,
+            ),
+            (
+                PublishRefusal::RefusedByKafka,
+                now.refused_kafka,
+                last.refused_kafka,
+            ),
         ] {
             metrics.publishes_refused.add(reason, n - o);
         }
@@ -66,13 +106,31 @@ impl Measured {
             i64::try_from(now).unwrap_or(i64::MAX) - i64::try_from(then).unwrap_or(i64::MAX)
         };
         let then = &self.gauges;
-        metrics.sessions.add(SessionKind::Clean, by(gauges.sessions_clean, then.sessions_clean));
-        metrics.sessions.add(SessionKind::PersistentOnline, by(gauges.sessions_online, then.sessions_online));
-        metrics.sessions.add(SessionKind::PersistentOffline, by(gauges.sessions_offline, then.sessions_offline));
-        metrics.slots.add(SlotState::Open, by(gauges.slots_open, then.slots_open));
-        metrics.slots.add(SlotState::Restoring, by(gauges.slots_restoring, then.slots_restoring));
-        metrics.subscriptions.inc_by(by(gauges.subscriptions, then.subscriptions));
-        metrics.queue_messages.inc_by(by(gauges.queued_messages, then.queued_messages));
+        metrics.sessions.add(
+            SessionKind::Clean,
+            by(gauges.sessions_clean, then.sessions_clean),
+        );
+        metrics.sessions.add(
+            SessionKind::PersistentOnline,
+            by(gauges.sessions_online, then.sessions_online),
+        );
+        metrics.sessions.add(
+            SessionKind::PersistentOffline,
+            by(gauges.sessions_offline, then.sessions_offline),
+        );
+        metrics
+            .slots
+            .add(SlotState::Open, by(gauges.slots_open, then.slots_open));
+        metrics.slots.add(
+            SlotState::Restoring,
+            by(gauges.slots_restoring, then.slots_restoring),
+        );
+        metrics
+            .subscriptions
+            .inc_by(by(gauges.subscriptions, then.subscriptions));
+        metrics
+            .queue_messages
+            .inc_by(by(gauges.queued_messages, then.queued_messages));
         self.counters = *now;
         self.gauges = *gauges;
     }

@@ -56,7 +56,10 @@ impl Directory for Rights {
     }
 
     fn is_user(&self, username: &str) -> bool {
-        self.snapshot.users.get(username).is_some_and(|user| user.enabled)
+        self.snapshot
+            .users
+            .get(username)
+            .is_some_and(|user| user.enabled)
     }
 }
 

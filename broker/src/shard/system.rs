@@ -26,7 +26,10 @@ impl Worker {
             let topic = format!("$SYS/brokers/{}/{name}", self.shared.config.node);
             let message = self.act(|core, view, fx| core.system(view, &topic, &value, fx));
             // Not a record of Kafka, so it stays an overlay until the next one.
-            self.shared.retained.write().overlay(&topic, 0, Some(Arc::clone(&message)));
+            self.shared
+                .retained
+                .write()
+                .overlay(&topic, 0, Some(Arc::clone(&message)));
         }
     }
 }
@@ -40,8 +43,14 @@ fn facts(metrics: &Metrics, uptime: u64) -> Vec<(&'static str, String)> {
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("uptime", uptime.to_string()),
         ("clients/connected", metrics.connections.get().to_string()),
-        ("subscriptions/count", metrics.subscriptions.get().to_string()),
-        ("retained/count", metrics.retained_messages.get().to_string()),
+        (
+            "subscriptions/count",
+            metrics.subscriptions.get().to_string(),
+        ),
+        (
+            "retained/count",
+            metrics.retained_messages.get().to_string(),
+        ),
         ("messages/received", received.to_string()),
         ("messages/sent", sent.to_string()),
         ("messages/queued", metrics.queue_messages.get().to_string()),

@@ -11,9 +11,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::labels::{
-    Counters, DownlinkHeader, DownlinkOutcome, DropReason, Gauges, ListenerKind,
-    PublishRefusal, QosLabel, RecordOutcome, RefusalReason, SessionKind, SlotState,
-    TransactionOutcome,
+    Counters, DownlinkHeader, DownlinkOutcome, DropReason, Gauges, ListenerKind, PublishRefusal,
+    QosLabel, RecordOutcome, RefusalReason, SessionKind, SlotState, TransactionOutcome,
 };
 
 /// Upper bounds of the histograms of waiting for Kafka, seconds.
@@ -238,12 +237,8 @@ mod tests {
         let metrics = Metrics::new();
         metrics.messages_received.add(QosLabel::of(1), 3);
         metrics.messages_dropped.inc(DropReason::Expired);
-        metrics
-            .kafka_records
-            .add(RecordOutcome::Refused, 7);
-        metrics
-            .kafka_records
-            .add(RecordOutcome::Stored, 2);
+        metrics.kafka_records.add(RecordOutcome::Refused, 7);
+        metrics.kafka_records.add(RecordOutcome::Stored, 2);
         metrics.sessions.add(SessionKind::PersistentOffline, 2);
         metrics.sessions.add(SessionKind::PersistentOffline, -1);
         metrics.transaction_seconds.observe(0.02);
@@ -262,11 +257,6 @@ mod tests {
                 "{line} is missing in\n{text}"
             );
         }
-        assert_eq!(
-            metrics
-                .kafka_records
-                .get(RecordOutcome::Stored),
-            2
-        );
+        assert_eq!(metrics.kafka_records.get(RecordOutcome::Stored), 2);
     }
 }

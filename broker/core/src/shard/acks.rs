@@ -14,8 +14,16 @@ use isthmus_mqtt::{Ack, AckType, DecodeError, Packet, QoS, ReasonCode};
 
 impl Shard {
     /// A packet of a connection whose CONNACK has been said.
-    pub fn received(&mut self, view: View<'_>, id: ConnId, packet: &Packet<'_>, fx: &mut Vec<Effect>) -> Flow {
-        let Some(conn) = self.conns.get_mut(&id).filter(|conn| !conn.closing) else { return Flow::Close };
+    pub fn received(
+        &mut self,
+        view: View<'_>,
+        id: ConnId,
+        packet: &Packet<'_>,
+        fx: &mut Vec<Effect>,
+    ) -> Flow {
+        let Some(conn) = self.conns.get_mut(&id).filter(|conn| !conn.closing) else {
+            return Flow::Close;
+        };
         conn.last_received = view.now;
         match packet {
             Packet::Publish(publish) => return self.publish(view, id, publish, fx),
@@ -40,22 +48,42 @@ impl Shard {
             | Packet::ConnAck(_)
             | Packet::SubAck(_)
             | Packet::UnsubAck(_)
-            | Packet::PingResp => return self.protocol_error(view, id, ReasonCode::PROTOCOL_ERROR, fx),
+            | Packet::PingResp => {
+                return self.protocol_error(view, id, ReasonCode::PROTOCOL_ERROR, fx);
+            }
         }
         Flow::Go
     }
 
     /// Bytes that are no packet.
-    pub fn malformed(&mut self, view: View<'_>, id: ConnId, error: &DecodeError, fx: &mut Vec<Effect>) {
+    pub fn malformed(
+        &mut self,
+        view: View<'_>,
+        id: ConnId,
+        error: &DecodeError,
+        fx: &mut Vec<Effect>,
+    ) {
         self.end(view, id, Ended::Protocol(error.reason_code()), fx);
     }
 
     fn puback(&mut self, view: View<'_>, id: ConnId, ack: &Ack<'_>, fx: &mut Vec<Effect>) {
-        self.acknowledged(view, id, ack.packet_id, |qos, released| qos == QoS::AtLeastOnce && !released, fx);
+        self.acknowledged(
+            view,
+            id,
+            ack.packet_id,
+            |qos, released| qos == QoS::AtLeastOnce && !released,
+            fx,
+        );
     }
 
     fn pubcomp(&mut self, view: View<'_>, id: ConnId, ack: &Ack<'_>, fx: &mut Vec<Effect>) {
-        self.acknowledged(view, id, ack.packet_id, |qos, released| qos == QoS::ExactlyOnce && released, fx);
+        self.acknowledged(
+            view,
+            id,
+            ack.packet_id,
+            |qos, released| qos == QoS::ExactlyOnce && released,
+            fx,
+        );
     }
 
     /// The last word about a message sent: it leaves the queue.
@@ -67,12 +95,19 @@ impl Shard {
         fits: impl Fn(QoS, bool) -> bool,
         fx: &mut Vec<Effect>,
     ) {
-        let Some(key) = self.conns.get(&id).map(|conn| conn.session) else { return };
-        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(key) = self.conns.get(&id).map(|conn| conn.session) else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
         let mut counted = true;
         if u64::from(packet_id) <= DURABLE_IDS {
             let found = session.queue.find(packet_id);
-            let Some((seq, _)) = found.filter(|(_, e)| fits(e.qos(), e.state() == State::Released)) else { return };
+            let Some((seq, _)) = found.filter(|(_, e)| fits(e.qos(), e.state() == State::Released))
+            else {
+                return;
+            };
             session.queue.finish(seq);
             counted = !session.resend.contains(&seq);
             session.resend.retain(|s| *s != seq);
@@ -87,10 +122,14 @@ impl Shard {
                 Sent::Released(sent) => sent == packet_id && fits(entry.qos, true),
                 Sent::No => false,
             };
-            let Some(at) = session.live.iter().position(named) else { return };
+            let Some(at) = session.live.iter().position(named) else {
+                return;
+            };
             if let Some(entry) = session.live.remove(at) {
                 counted = !entry.resend;
-                session.live_bytes = session.live_bytes.saturating_sub(entry.message.size() as u64);
+                session.live_bytes = session
+                    .live_bytes
+                    .saturating_sub(entry.message.size() as u64);
             }
         }
         // What this connection has not been sent again does not count against its window.
@@ -106,10 +145,17 @@ impl Shard {
             // Section 4.3.3: the receiver does not want it; there is no PUBREL.
             return self.acknowledged(view, id, packet_id, |qos, _| qos == QoS::ExactlyOnce, fx);
         }
-        let Some(key) = self.conns.get(&id).map(|conn| conn.session) else { return };
-        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(key) = self.conns.get(&id).map(|conn| conn.session) else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
         if u64::from(packet_id) <= DURABLE_IDS
-            && let Some((seq, entry)) = session.queue.find(packet_id).filter(|(_, e)| e.qos() == QoS::ExactlyOnce)
+            && let Some((seq, entry)) = session
+                .queue
+                .find(packet_id)
+                .filter(|(_, e)| e.qos() == QoS::ExactlyOnce)
         {
             let slot_no = session.slot;
             if entry.state() == State::Sent {
@@ -117,14 +163,21 @@ impl Shard {
                 if let Some(slot) = self.slots.get_mut(&slot_no) {
                     slot.dirty.insert(key);
                 }
-                self.commit_for(slot_no, Waiter::PubRel { conn: id, packet_id });
-            } else {
+                self.commit_for(
+                    slot_no,
+                    Waiter::PubRel {
+                        conn: id,
+                        packet_id,
+                    },
+                );
+            } else if !self.commits.owes_pubrel(id, packet_id) {
                 self.acknowledge(id, AckType::PubRel, packet_id, ReasonCode::SUCCESS);
             }
             return;
         }
         let live = session.live.iter_mut().find(|entry| {
-            entry.qos == QoS::ExactlyOnce && matches!(entry.sent, Sent::Yes(i) | Sent::Released(i) if i == packet_id)
+            entry.qos == QoS::ExactlyOnce
+                && matches!(entry.sent, Sent::Yes(i) | Sent::Released(i) if i == packet_id)
         });
         let reason = match live {
             Some(entry) => {
@@ -139,8 +192,12 @@ impl Shard {
     /// The client lets go of a QoS 2 message that it sent.
     fn pubrel(&mut self, id: ConnId, ack: &Ack<'_>, fx: &mut Vec<Effect>) {
         let packet_id = ack.packet_id;
-        let Some(key) = self.conns.get(&id).map(|conn| conn.session) else { return };
-        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(key) = self.conns.get(&id).map(|conn| conn.session) else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
         match session.received.get(&packet_id).copied() {
             Some(Received::Stored) => {}
             // Said again on a new connection: that one is told.
@@ -169,16 +226,26 @@ impl Shard {
         };
         let token = self.token();
         if let Some(session) = self.sessions.get_mut(key) {
-            session.received.insert(packet_id, Received::Releasing(token));
+            session
+                .received
+                .insert(packet_id, Received::Releasing(token));
         }
-        self.pending.insert(token, Pending {
-            waits: 1,
-            kind: Kind::Release { packet_id },
-            session: Some(of),
-            conn: Some(id),
-            reason: ReasonCode::SUCCESS,
-            lane: None,
-        });
-        fx.push(Effect::Transact(Transact { token, slot, uplinks: Vec::new(), writes: vec![gone] }));
+        self.pending.insert(
+            token,
+            Pending {
+                waits: 1,
+                kind: Kind::Release { packet_id },
+                session: Some(of),
+                conn: Some(id),
+                reason: ReasonCode::SUCCESS,
+                lane: None,
+            },
+        );
+        fx.push(Effect::Transact(Transact {
+            token,
+            slot,
+            uplinks: Vec::new(),
+            writes: vec![gone],
+        }));
     }
 }

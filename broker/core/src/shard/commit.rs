@@ -7,7 +7,9 @@ use super::session::Session;
 use super::slot::{Phase, Slot};
 use super::{Shard, View};
 use crate::message::Message;
-use crate::record::{ChunkRecord, MarkRecord, MessageRecord, SessionRecord, StateKey, SubscriptionRecord, encode};
+use crate::record::{
+    ChunkRecord, MarkRecord, MessageRecord, SessionRecord, StateKey, SubscriptionRecord, encode,
+};
 use isthmus_mqtt::encode::ack;
 use isthmus_mqtt::{AckType, ReasonCode};
 use std::collections::BTreeSet;
@@ -17,9 +19,19 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub(super) enum Waiter {
     /// CONNACK.
-    ConnAck { conn: ConnId, present: bool, assigned: bool, asked: Option<u32>, keep_alive: u16 },
+    ConnAck {
+        conn: ConnId,
+        present: bool,
+        assigned: bool,
+        asked: Option<u32>,
+        keep_alive: u16,
+    },
     /// SUBACK or UNSUBACK, then what is retained.
-    Answer { conn: ConnId, bytes: Vec<u8>, retained: Vec<(SubscriptionRecord, Arc<Message>)> },
+    Answer {
+        conn: ConnId,
+        bytes: Vec<u8>,
+        retained: Vec<(SubscriptionRecord, Arc<Message>)>,
+    },
     /// PUBREL of a durable message.
     PubRel { conn: ConnId, packet_id: u16 },
 }
@@ -45,6 +57,14 @@ pub(super) struct Commits {
 }
 
 impl Commits {
+    /// Whether a PUBREL follows a commit that is still to come.
+    pub(super) fn owes_pubrel(&self, id: ConnId, named: u16) -> bool {
+        let running = self.running.iter().flat_map(|running| &running.waiters);
+        running.chain(&self.waiting).any(|(_, waiter)| {
+            matches!(waiter, Waiter::PubRel { conn, packet_id } if *conn == id && *packet_id == named)
+        })
+    }
+
     /// Something of the slot is to be committed within a second.
     pub(super) fn note(&mut self, slot: u16) {
         self.noted.insert(slot);
@@ -78,7 +98,7 @@ impl Shard {
 
     /// Starts a commit if one is due; `all`: also of what no client waits for. The driver calls it
     /// when it has handed in what was ready.
-    pub fn flush(&mut self, view: View<'_>, fx: &mut Vec<Effect>, all: bool) {
+    pub fn flush(&mut self, fx: &mut Vec<Effect>, all: bool) {
         if self.commits.running.is_some() || !(self.commits.urgent || all) {
             return;
         }
@@ -87,7 +107,9 @@ impl Shard {
         let mut included = BTreeSet::new();
         let mut parts = Vec::new();
         for slot_no in std::mem::take(&mut self.commits.noted) {
-            let Some(slot) = self.slots.get_mut(&slot_no) else { continue };
+            let Some(slot) = self.slots.get_mut(&slot_no) else {
+                continue;
+            };
             if slot.phase != Phase::Open {
                 self.commits.noted.insert(slot_no);
                 continue;
@@ -105,10 +127,15 @@ impl Shard {
                 slot.reported = position;
             }
             parts.push((slot_no, writes.len() - before));
-            positions.push(Position { slot: slot_no, next_offset: position });
+            positions.push(Position {
+                slot: slot_no,
+                next_offset: position,
+            });
         }
         let waiting = std::mem::take(&mut self.commits.waiting);
-        let (waiters, rest) = waiting.into_iter().partition(|(slot, _)| included.contains(slot));
+        let (waiters, rest) = waiting
+            .into_iter()
+            .partition(|(slot, _)| included.contains(slot));
         self.commits.waiting = rest;
         if positions.is_empty() {
             return;
@@ -116,37 +143,63 @@ impl Shard {
         self.commits.last_id += 1;
         let id = self.commits.last_id;
         let writes = Arc::new(writes);
-        self.commits.running = Some(Running { id, writes: writes.clone(), parts, waiters });
-        let _ = view;
-        fx.push(Effect::Commit { id, positions, writes });
+        self.commits.running = Some(Running {
+            id,
+            writes: writes.clone(),
+            parts,
+            waiters,
+        });
+        fx.push(Effect::Commit {
+            id,
+            positions,
+            writes,
+        });
     }
 
     /// A commit is done: clients are told.
     pub fn committed(&mut self, view: View<'_>, id: u64, fx: &mut Vec<Effect>) {
-        let Some(running) = self.commits.running.take_if(|running| running.id == id) else { return };
+        let Some(running) = self.commits.running.take_if(|running| running.id == id) else {
+            return;
+        };
         for (_, waiter) in running.waiters {
             match waiter {
                 Waiter::ConnAck { conn, .. } => self.open(view, conn, &waiter, fx),
-                Waiter::Answer { conn, bytes, retained } => {
-                    let Some(found) = self.conns.get_mut(&conn).filter(|c| !c.closing) else { continue };
+                Waiter::Answer {
+                    conn,
+                    bytes,
+                    retained,
+                } => {
+                    let Some(found) = self.conns.get_mut(&conn).filter(|c| !c.closing) else {
+                        continue;
+                    };
                     found.outbox.extend_from_slice(&bytes);
                     let key = found.session;
                     self.touch(conn);
                     self.send_retained(view, key, retained, fx);
                 }
                 Waiter::PubRel { conn, packet_id } => {
-                    let Some(found) = self.conns.get_mut(&conn).filter(|c| !c.closing) else { continue };
-                    ack(&mut found.outbox, found.version, AckType::PubRel, packet_id, ReasonCode::SUCCESS);
+                    let Some(found) = self.conns.get_mut(&conn).filter(|c| !c.closing) else {
+                        continue;
+                    };
+                    ack(
+                        &mut found.outbox,
+                        found.version,
+                        AckType::PubRel,
+                        packet_id,
+                        ReasonCode::SUCCESS,
+                    );
                     self.touch(conn);
                 }
             }
         }
-        self.flush(view, fx, false);
+        self.flush(fx, false);
     }
 
     /// Nothing of a commit is visible, and the group is lost: it goes with the first one after.
     pub fn fenced(&mut self, id: u64) {
-        let Some(running) = self.commits.running.take_if(|running| running.id == id) else { return };
+        let Some(running) = self.commits.running.take_if(|running| running.id == id) else {
+            return;
+        };
         let mut rest = running.writes.iter().cloned();
         for (slot_no, number) in running.parts {
             let mut writes: Vec<Write> = rest.by_ref().take(number).collect();
@@ -169,21 +222,33 @@ impl Shard {
     }
 
     fn write_session(&mut self, key: usize, slot_no: u16, seen: i64, writes: &mut Vec<Write>) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
         let client = session.client_id.clone();
-        let mut put = |key: StateKey<'_>, value: Option<Vec<u8>>| writes.push(Write {
-            topic: Topic::State,
-            slot: Some(slot_no),
-            key: Some(key.encode()),
-            value,
-            headers: Vec::new(),
-        });
+        let mut put = |key: StateKey<'_>, value: Option<Vec<u8>>| {
+            writes.push(Write {
+                topic: Topic::State,
+                slot: Some(slot_no),
+                key: Some(key.encode()),
+                value,
+                headers: Vec::new(),
+            })
+        };
         if session.durable && (session.changed || session.queue.is_dirty()) {
             session.seen = seen;
-            put(StateKey::Session(&client), Some(encode(&session_record(session))));
+            put(
+                StateKey::Session(&client),
+                Some(encode(&session_record(session))),
+            );
             for (chunk, entries) in session.queue.take_dirty() {
                 let incarnation = session.incarnation;
-                let value = entries.map(|entries| encode(&ChunkRecord { incarnation, entries }));
+                let value = entries.map(|entries| {
+                    encode(&ChunkRecord {
+                        incarnation,
+                        entries,
+                    })
+                });
                 put(StateKey::Chunk(chunk, &client), value);
             }
             session.changed = false;
@@ -224,13 +289,18 @@ fn session_record(session: &Session) -> SessionRecord {
         username: session.username.as_deref().map(str::to_owned),
         next: session.queue.next(),
         seen: session.seen,
-        subscriptions: subs.filter_map(|(f, sub)| sub.durable.map(|o| (f.to_string(), o))).collect(),
+        subscriptions: subs
+            .filter_map(|(f, sub)| sub.durable.map(|o| (f.to_string(), o)))
+            .collect(),
     }
 }
 
 /// `!owner`: whose the slot is now.
 pub(super) fn owner_write(slot: u16, node: &str, start: u64) -> Write {
-    let record = crate::record::OwnerRecord { node: node.to_owned(), start };
+    let record = crate::record::OwnerRecord {
+        node: node.to_owned(),
+        start,
+    };
     Write {
         topic: Topic::Routes,
         slot: Some(slot),

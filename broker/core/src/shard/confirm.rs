@@ -5,8 +5,8 @@
 use super::effect::{ConnId, Effect, Token, Topic, Transact, Write};
 use super::session::{Lane, Received, Way};
 use super::{Shard, View};
-use crate::shard::connection::Ended;
 use crate::record::StateKey;
+use crate::shard::connection::Ended;
 use isthmus_mqtt::encode::ack;
 use isthmus_mqtt::{AckType, QoS, ReasonCode, Version};
 use rustc_hash::FxHashMap;
@@ -22,7 +22,11 @@ pub(super) enum Kind {
     /// The end of a will.
     Will(Arc<str>, u64),
     /// The commit of a downlink record's offset; whether anyone got it.
-    Downlink { partition: i32, offset: i64, reached: bool },
+    Downlink {
+        partition: i32,
+        offset: i64,
+        reached: bool,
+    },
     /// A QoS 2 publish whose session has ended meanwhile: its id must not stay in the changelog.
     Void(Arc<str>, u16),
     /// Nothing: only the publisher's order counts.
@@ -42,7 +46,35 @@ pub(super) struct Pending {
     pub(super) lane: Option<Arc<str>>,
 }
 
+impl Pending {
+    /// An acknowledgement that a connection is owed.
+    pub(super) fn owed(kind: Kind, waits: usize, session: (usize, u64), conn: ConnId) -> Self {
+        let (session, conn) = (Some(session), Some(conn));
+        Self {
+            waits,
+            kind,
+            session,
+            conn,
+            reason: ReasonCode::SUCCESS,
+            lane: None,
+        }
+    }
+}
+
 impl Shard {
+    /// Registers what is waited for.
+    pub(super) fn wait(&mut self, token: Token, kind: Kind, waits: usize, lane: Option<Arc<str>>) {
+        let pending = Pending {
+            waits,
+            kind,
+            session: None,
+            conn: None,
+            reason: ReasonCode::SUCCESS,
+            lane,
+        };
+        self.pending.insert(token, pending);
+    }
+
     /// A record was stored, or refused for good with this reason.
     pub fn confirmed(
         &mut self,
@@ -51,7 +83,9 @@ impl Shard {
         outcome: Result<(), ReasonCode>,
         fx: &mut Vec<Effect>,
     ) {
-        let Some(pending) = self.pending.get_mut(&token) else { return };
+        let Some(pending) = self.pending.get_mut(&token) else {
+            return;
+        };
         pending.waits = pending.waits.saturating_sub(1);
         if let Err(reason) = outcome {
             if !pending.reason.is_error() {
@@ -65,7 +99,13 @@ impl Shard {
     }
 
     /// A shard tells how many sessions a live message reached.
-    pub fn live_answered(&mut self, view: View<'_>, token: Token, reached: usize, fx: &mut Vec<Effect>) {
+    pub fn live_answered(
+        &mut self,
+        view: View<'_>,
+        token: Token,
+        reached: usize,
+        fx: &mut Vec<Effect>,
+    ) {
         if let Some(pending) = self.pending.get_mut(&token)
             && let Kind::Downlink { reached: any, .. } = &mut pending.kind
         {
@@ -75,18 +115,23 @@ impl Shard {
     }
 
     fn complete(&mut self, view: View<'_>, token: Token, fx: &mut Vec<Effect>) {
-        let Some(pending) = self.pending.get(&token) else { return };
+        let Some(pending) = self.pending.get(&token) else {
+            return;
+        };
         let (kind, reason, lane) = (pending.kind.clone(), pending.reason, pending.lane.clone());
         let (session, conn) = (pending.session, pending.conn);
         let ours = session.filter(|(key, incarnation)| {
-            self.sessions.get(*key).is_some_and(|s| s.incarnation == *incarnation)
+            self.sessions
+                .get(*key)
+                .is_some_and(|s| s.incarnation == *incarnation)
         });
         match kind {
             Kind::Publish { packet_id, qos } => {
                 if let Some(session) = ours.and_then(|(key, _)| self.sessions.get_mut(key))
                     && qos == QoS::ExactlyOnce
                 {
-                    let storing = session.received.get(&packet_id) == Some(&Received::Storing(token));
+                    let storing =
+                        session.received.get(&packet_id) == Some(&Received::Storing(token));
                     match (storing, reason.is_error()) {
                         (true, false) => drop(session.received.insert(packet_id, Received::Stored)),
                         (true, true) => drop(session.received.remove(&packet_id)),
@@ -113,9 +158,17 @@ impl Shard {
                 self.pending.remove(&token);
                 self.will_done(&client, id);
             }
-            Kind::Downlink { partition, offset, reached } => {
+            Kind::Downlink {
+                partition,
+                offset,
+                reached,
+            } => {
                 self.pending.remove(&token);
-                fx.push(Effect::DownlinkDone { partition, offset, reached });
+                fx.push(Effect::DownlinkDone {
+                    partition,
+                    offset,
+                    reached,
+                });
             }
             Kind::Void(client, packet_id) => {
                 self.pending.remove(&token);
@@ -131,8 +184,12 @@ impl Shard {
     /// Writes the acknowledgements that are next in a connection's order.
     fn pay(&mut self, view: View<'_>, id: ConnId, fx: &mut Vec<Effect>) {
         loop {
-            let Some(conn) = self.conns.get_mut(&id) else { return };
-            let Some(token) = conn.owed.front().copied() else { break };
+            let Some(conn) = self.conns.get_mut(&id) else {
+                return;
+            };
+            let Some(token) = conn.owed.front().copied() else {
+                break;
+            };
             let Some(pending) = self.pending.get(&token) else {
                 conn.owed.pop_front();
                 continue;
@@ -143,12 +200,18 @@ impl Shard {
             let (kind, reason, version) = (pending.kind.clone(), pending.reason, conn.version);
             conn.owed.pop_front();
             self.pending.remove(&token);
-            let Kind::Publish { packet_id, qos } = kind else { continue };
+            let Kind::Publish { packet_id, qos } = kind else {
+                continue;
+            };
             // A 3.x client cannot be told that its message was refused (ruling 7).
             if reason.is_error() && version != Version::V5 && reason != ReasonCode::NOT_AUTHORIZED {
                 return self.end(view, id, Ended::Protocol(reason), fx);
             }
-            let kind = if qos == QoS::AtLeastOnce { AckType::PubAck } else { AckType::PubRec };
+            let kind = if qos == QoS::AtLeastOnce {
+                AckType::PubAck
+            } else {
+                AckType::PubRec
+            };
             self.acknowledge(id, kind, packet_id, reason);
         }
         if let Some(conn) = self.conns.get_mut(&id)
@@ -159,7 +222,13 @@ impl Shard {
         }
     }
 
-    pub(super) fn acknowledge(&mut self, id: ConnId, kind: AckType, packet_id: u16, reason: ReasonCode) {
+    pub(super) fn acknowledge(
+        &mut self,
+        id: ConnId,
+        kind: AckType,
+        packet_id: u16,
+        reason: ReasonCode,
+    ) {
         if let Some(conn) = self.conns.get_mut(&id).filter(|conn| !conn.closing) {
             ack(&mut conn.outbox, conn.version, kind, packet_id, reason);
             self.touch(id);
@@ -178,7 +247,13 @@ impl Shard {
 
     /// Sends a stored record its way, or holds it while the publisher's earlier records go by
     /// the other producer.
-    pub(super) fn enter_lane(&mut self, client: &Arc<str>, way: Way, effect: Effect, fx: &mut Vec<Effect>) {
+    pub(super) fn enter_lane(
+        &mut self,
+        client: &Arc<str>,
+        way: Way,
+        effect: Effect,
+        fx: &mut Vec<Effect>,
+    ) {
         let lane = self.lanes.entry(client.clone()).or_default();
         let free = lane.out == 0 || (lane.way == Some(way) && way != Way::Ordered);
         if free && lane.held.is_empty() {
@@ -198,7 +273,9 @@ impl Shard {
         conn: Option<ConnId>,
         fx: &mut Vec<Effect>,
     ) {
-        let Some(lane) = self.lanes.get_mut(client) else { return };
+        let Some(lane) = self.lanes.get_mut(client) else {
+            return;
+        };
         lane.out = lane.out.saturating_sub(1);
         if lane.way == Some(Way::Ordered) && reason.is_error() {
             // What the device sent after a refused record must not overtake it.
@@ -207,7 +284,10 @@ impl Shard {
             for (_, effect) in dropped.held {
                 self.abandon(&effect);
             }
-            let current = self.by_client.get(client).and_then(|k| self.sessions.get(*k));
+            let current = self
+                .by_client
+                .get(client)
+                .and_then(|k| self.sessions.get(*k));
             if let Some(id) = conn.or(current.and_then(|s| s.conn)) {
                 self.end(view, id, Ended::Protocol(reason), fx);
             }
@@ -222,7 +302,10 @@ impl Shard {
     /// Takes the id of a QoS 2 publish out of the changelog, by the producer that put it there,
     /// unless the client's next session uses it already.
     fn forget_qos2(&mut self, client: &Arc<str>, packet_id: u16, fx: &mut Vec<Effect>) {
-        let current = self.by_client.get(client).and_then(|key| self.sessions.get(*key));
+        let current = self
+            .by_client
+            .get(client)
+            .and_then(|key| self.sessions.get(*key));
         if current.is_some_and(|s| s.durable && s.received.contains_key(&packet_id)) {
             return;
         }
@@ -239,7 +322,12 @@ impl Shard {
         };
         let token = self.token();
         self.wait(token, Kind::Nothing, 1, None);
-        fx.push(Effect::Transact(Transact { token, slot, uplinks: Vec::new(), writes: vec![gone] }));
+        fx.push(Effect::Transact(Transact {
+            token,
+            slot,
+            uplinks: Vec::new(),
+            writes: vec![gone],
+        }));
     }
 
     /// A session ends: what it has under way leaves no trace when it is done.
@@ -258,7 +346,9 @@ impl Shard {
             Effect::Uplink(token, _) | Effect::Transact(Transact { token, .. }) => *token,
             _ => return,
         };
-        let Some(pending) = self.pending.remove(&token) else { return };
+        let Some(pending) = self.pending.remove(&token) else {
+            return;
+        };
         match (pending.kind, pending.session) {
             (Kind::Publish { packet_id, .. }, Some((key, _))) => {
                 if let Some(session) = self.sessions.get_mut(key)
@@ -281,7 +371,9 @@ fn release(lane: &mut Lane, fx: &mut Vec<Effect>) {
         if !free {
             break;
         }
-        let Some((_, effect)) = lane.held.pop_front() else { break };
+        let Some((_, effect)) = lane.held.pop_front() else {
+            break;
+        };
         lane.way = Some(way);
         lane.out += 1;
         fx.push(effect);

@@ -98,7 +98,11 @@ impl Shard {
         conn.peer.clone_from(&connecting.peer);
         self.conns.insert(connecting.conn, conn);
         let slot = self.slot_of(&connecting.client_id);
-        if self.slots.get(&slot).is_some_and(|s| s.phase != Phase::Restoring) {
+        if self
+            .slots
+            .get(&slot)
+            .is_some_and(|s| s.phase != Phase::Restoring)
+        {
             self.admit(view, connecting, fx);
         } else {
             self.parked.push((view.now + PATIENCE, slot, connecting));
@@ -107,7 +111,9 @@ impl Shard {
 
     /// The CONNECTs that waited for a slot.
     pub(super) fn admit_parked(&mut self, view: View<'_>, slot: u16, fx: &mut Vec<Effect>) {
-        let (now, later) = std::mem::take(&mut self.parked).into_iter().partition(|p| p.1 == slot);
+        let (now, later) = std::mem::take(&mut self.parked)
+            .into_iter()
+            .partition(|p| p.1 == slot);
         self.parked = later;
         let now: Vec<_> = now;
         for (_, _, connecting) in now {
@@ -121,7 +127,10 @@ impl Shard {
         }
         self.end_expired_sessions(view, fx);
         let client = connecting.client_id.clone();
-        let before = self.by_client.get(&client).and_then(|key| self.sessions.get(*key));
+        let before = self
+            .by_client
+            .get(&client)
+            .and_then(|key| self.sessions.get(*key));
         if let Some(old) = before.and_then(|session| session.conn) {
             self.end(view, old, Ended::TakenOver, fx);
         }
@@ -129,7 +138,10 @@ impl Shard {
         if let Some(key) = self.by_client.get(&client).copied()
             && connecting.clean_start
         {
-            must_commit = self.sessions.get(key).is_some_and(|s| s.stored || s.durable);
+            must_commit = self
+                .sessions
+                .get(key)
+                .is_some_and(|s| s.stored || s.durable);
             self.end_session(view, key, fx);
         }
         let present = self.by_client.contains_key(&client);
@@ -143,7 +155,9 @@ impl Shard {
         let expiry = self.expiry_of(&connecting);
         let acl = view.directory.acl(connecting.username.as_deref(), &client);
         self.forget_expiry(key);
-        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
         session.expiry = expiry;
         session.disconnected_at = None;
         session.username.clone_from(&connecting.username);
@@ -168,7 +182,13 @@ impl Shard {
             slot.dirty.insert(key);
         }
         let (id, assigned) = (connecting.conn, connecting.assigned);
-        let connack = Waiter::ConnAck { conn: id, present, assigned, asked: connecting.session_expiry, keep_alive: connecting.keep_alive };
+        let connack = Waiter::ConnAck {
+            conn: id,
+            present,
+            assigned,
+            asked: connecting.session_expiry,
+            keep_alive: connecting.keep_alive,
+        };
         if durable || must_commit {
             self.commits.connacks.insert(id, view.now + PATIENCE);
             self.commit_for(slot, connack);
@@ -193,7 +213,10 @@ impl Shard {
     fn expiry_of(&self, connecting: &Connecting) -> u32 {
         let bounds = &self.config.session;
         match connecting.version {
-            Version::V5 => connecting.session_expiry.unwrap_or(0).min(bounds.max_expiry_seconds),
+            Version::V5 => connecting
+                .session_expiry
+                .unwrap_or(0)
+                .min(bounds.max_expiry_seconds),
             Version::V31 | Version::V311 if connecting.clean_start => 0,
             Version::V31 | Version::V311 => bounds.expiry_seconds.max(1),
         }
@@ -201,21 +224,35 @@ impl Shard {
 
     fn attach(&mut self, view: View<'_>, key: usize, slot: u16, connecting: &Connecting) {
         let ts = self.presence_ts(&connecting.client_id, view.now);
-        let label = format!("{}-{:x}-{}", self.config.node, self.config.start, connecting.conn.0);
+        let label = format!(
+            "{}-{:x}-{}",
+            self.config.node, self.config.start, connecting.conn.0
+        );
         let keep_alive = self.keep_alive(connecting.keep_alive);
         let ours = self.config.limits.max_inflight.clamp(1, 32_767);
-        let Some(conn) = self.conns.get_mut(&connecting.conn) else { return };
+        let Some(conn) = self.conns.get_mut(&connecting.conn) else {
+            return;
+        };
         conn.session = key;
         conn.patience = u64::from(keep_alive) * 1500;
         conn.last_received = view.now;
         conn.window = connecting.receive_maximum.unwrap_or(u16::MAX).min(ours);
-        conn.max_packet = connecting.maximum_packet_size.map_or(usize::MAX, |n| n as usize);
+        conn.max_packet = connecting
+            .maximum_packet_size
+            .map_or(usize::MAX, |n| n as usize);
         conn.problem_information = connecting.problem_information;
         conn.expiry_was_zero = connecting.session_expiry.unwrap_or(0) == 0;
         conn.connected_ts = ts;
         conn.label.clone_from(&label);
         let headers = vec![
-            ("username", connecting.username.as_deref().unwrap_or_default().to_owned()),
+            (
+                "username",
+                connecting
+                    .username
+                    .as_deref()
+                    .unwrap_or_default()
+                    .to_owned(),
+            ),
             ("peer", connecting.peer.clone()),
             ("protocol", conn.protocol().to_owned()),
             ("node", self.config.node.to_string()),
@@ -237,16 +274,30 @@ impl Shard {
 
     /// Says CONNACK and sends what waits for the client.
     pub(super) fn open(&mut self, view: View<'_>, id: ConnId, ack: &Waiter, fx: &mut Vec<Effect>) {
-        let Waiter::ConnAck { present, assigned, asked, keep_alive, .. } = *ack else { return };
+        let Waiter::ConnAck {
+            present,
+            assigned,
+            asked,
+            keep_alive,
+            ..
+        } = *ack
+        else {
+            return;
+        };
         self.commits.connacks.remove(&id);
         let granted = self.keep_alive(keep_alive);
         let limits = &self.config.limits;
-        let (max_packet, max_inflight) = (limits.max_packet_size, limits.max_inflight.clamp(1, 32_767));
-        let Some(conn) = self.conns.get_mut(&id).filter(|conn| !conn.closing) else { return };
+        let (max_packet, max_inflight) =
+            (limits.max_packet_size, limits.max_inflight.clamp(1, 32_767));
+        let Some(conn) = self.conns.get_mut(&id).filter(|conn| !conn.closing) else {
+            return;
+        };
         conn.open = true;
         conn.last_received = view.now;
         let key = conn.session;
-        let Some(session) = self.sessions.get(key) else { return };
+        let Some(session) = self.sessions.get(key) else {
+            return;
+        };
         let client = session.client_id.clone();
         let expiry = session.expiry;
         let packet = Packet::ConnAck(ConnAck {
@@ -267,11 +318,16 @@ impl Shard {
 
     /// 0x88, in 3.x 0x03: the slot or its commit did not come in time.
     pub(super) fn refuse_late_connects(&mut self, view: View<'_>, fx: &mut Vec<Effect>) {
-        let (late, rest): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.parked).into_iter().partition(|(at, _, _)| *at <= view.now);
+        let (late, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.parked)
+            .into_iter()
+            .partition(|(at, _, _)| *at <= view.now);
         self.parked = rest;
         let late = late.into_iter().map(|(_, _, connecting)| connecting.conn);
-        let uncommitted = self.commits.connacks.iter().filter(|(_, at)| **at <= view.now);
+        let uncommitted = self
+            .commits
+            .connacks
+            .iter()
+            .filter(|(_, at)| **at <= view.now);
         let late: Vec<ConnId> = late.chain(uncommitted.map(|(conn, _)| *conn)).collect();
         for id in late {
             self.commits.connacks.remove(&id);
@@ -280,7 +336,13 @@ impl Shard {
     }
 
     fn refuse(&mut self, view: View<'_>, id: ConnId, reason: ReasonCode, fx: &mut Vec<Effect>) {
-        self.send(id, &Packet::ConnAck(ConnAck { reason, ..ConnAck::default() }));
+        self.send(
+            id,
+            &Packet::ConnAck(ConnAck {
+                reason,
+                ..ConnAck::default()
+            }),
+        );
         self.finish(view, id, Ended::Protocol(reason), fx);
     }
 }

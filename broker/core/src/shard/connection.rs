@@ -156,7 +156,9 @@ impl Shard {
 
     /// The driver has written some of the outbox: what waited for room may follow.
     pub fn written(&mut self, view: View<'_>, id: ConnId, fx: &mut Vec<Effect>) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
         if conn.outbox.is_empty() && conn.outbox.capacity() > 4096 {
             conn.outbox = Vec::new();
         }
@@ -169,7 +171,9 @@ impl Shard {
     /// The MQTT version of a connection, for decoding.
     #[must_use]
     pub fn version(&self, id: ConnId) -> Version {
-        self.conns.get(&id).map_or(Version::V311, |conn| conn.version)
+        self.conns
+            .get(&id)
+            .map_or(Version::V311, |conn| conn.version)
     }
 
     /// Counts input against the keep-alive: the driver calls it for what it has read, and while
@@ -191,7 +195,9 @@ impl Shard {
 
     /// Encodes a packet into a connection's outbox.
     pub(super) fn send(&mut self, id: ConnId, packet: &Packet<'_>) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
         let before = conn.outbox.len();
         let encoded = isthmus_mqtt::encode::encode(packet, conn.version, &mut conn.outbox);
         // A packet of ours without an encoding, or past what the client takes, is left out.
@@ -203,10 +209,18 @@ impl Shard {
 
     /// Ends a connection from this side: DISCONNECT where the version has one, then close.
     pub(super) fn end(&mut self, view: View<'_>, id: ConnId, why: Ended, fx: &mut Vec<Effect>) {
-        let Some(conn) = self.conns.get(&id) else { return };
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
         let tells = conn.version == Version::V5 && conn.open && !conn.closing;
         if let Some(reason) = why.disconnect().filter(|_| tells) {
-            self.send(id, &Packet::Disconnect(Disconnect { reason, ..Disconnect::default() }));
+            self.send(
+                id,
+                &Packet::Disconnect(Disconnect {
+                    reason,
+                    ..Disconnect::default()
+                }),
+            );
         }
         self.finish(view, id, why, fx);
     }

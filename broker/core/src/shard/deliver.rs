@@ -7,10 +7,9 @@ use super::session::{Entry, LiveEntry, Sent, Session};
 use super::{Counters, Shard, View};
 use crate::filter::{Meet, meet};
 use crate::message::Message;
-use crate::queue::{DURABLE_IDS, State, packet_id};
 use crate::record::{SubscriptionRecord, qos};
-use isthmus_mqtt::encode::{ack, patch_packet_id, publish, publish_len};
-use isthmus_mqtt::{AckType, QoS, ReasonCode, Version, topic};
+use isthmus_mqtt::encode::{patch_packet_id, publish, publish_len};
+use isthmus_mqtt::{QoS, Version};
 use std::sync::Arc;
 
 /// A subscription that a message matches: session, options, and the name where filters met.
@@ -22,16 +21,16 @@ pub(super) struct Match {
 }
 
 /// What one session gets of a message.
-struct Share {
-    qos: QoS,
-    retain: bool,
-    ids: Vec<u32>,
-    name: Option<Box<str>>,
+pub(super) struct Share {
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    pub(super) ids: Vec<u32>,
+    pub(super) name: Option<Box<str>>,
 }
 
 /// One message's encoding, used again while the next receiver takes the same bytes.
 #[derive(Default)]
-struct Encoded {
+pub(super) struct Encoded {
     form: Option<(Version, QoS, bool)>,
     bytes: Vec<u8>,
     id_at: Option<usize>,
@@ -54,7 +53,8 @@ impl Shard {
             for same in matches.chunk_by(|a, b| a.session == b.session) {
                 if let Some(share) = self.live_share(live, same) {
                     let session = same.first().map_or(usize::MAX, |m| m.session);
-                    reached += usize::from(self.hand(view, session, live, share, None, &mut encoded, fx));
+                    reached +=
+                        usize::from(self.hand(view, session, live, share, None, &mut encoded, fx));
                 }
             }
         }
@@ -65,7 +65,9 @@ impl Shard {
                 let inbox = e.keeps && by_inbox && e.sub.live.is_some_and(|o| o.qos > 0);
                 shard.is_online(e.session) && e.sub.live.is_some() && !inbox
             });
-            let Some((member, options)) = member.and_then(|e| e.sub.live.map(|o| (e, o))) else { continue };
+            let Some((member, options)) = member.and_then(|e| e.sub.live.map(|o| (e, o))) else {
+                continue;
+            };
             let name = match (live.by_filter, meet(live.message.topic(), filter)) {
                 (true, Meet::Name(name)) => Some(name.into()),
                 (true, _) => continue,
@@ -78,17 +80,25 @@ impl Shard {
                 name,
             };
             let by = Some((group.clone(), filter.clone()));
-            reached += usize::from(self.hand(view, member.session, live, share, by, &mut encoded, fx));
+            reached +=
+                usize::from(self.hand(view, member.session, live, share, by, &mut encoded, fx));
         }
         reached
     }
 
     /// The plain subscriptions that match, of one slot or of all.
-    pub(super) fn matches(&mut self, message: &Message, by_filter: bool, slot: Option<u16>) -> Vec<Match> {
+    pub(super) fn matches(
+        &mut self,
+        message: &Message,
+        by_filter: bool,
+        slot: Option<u16>,
+    ) -> Vec<Match> {
         let mut found = Vec::new();
         let mut undecided = 0;
         let mut add = |entries: &[Entry], met: Option<(&str, &str)>| {
-            let due = entries.iter().filter(|e| !e.sub.silent && slot.is_none_or(|slot| e.slot == slot));
+            let due = entries
+                .iter()
+                .filter(|e| !e.sub.silent && slot.is_none_or(|slot| e.slot == slot));
             found.extend(due.map(|e| Match {
                 session: e.session,
                 keeps: e.keeps,
@@ -97,13 +107,19 @@ impl Shard {
             }));
         };
         if by_filter {
-            self.index.plain.for_each(&mut |filter, (_, entries)| match meet(message.topic(), filter) {
-                Meet::Name(name) => add(entries, Some((&name, filter))),
-                Meet::Undecided => undecided += entries.len() as u64,
-                Meet::Apart => {}
-            });
+            self.index
+                .plain
+                .for_each(
+                    &mut |filter, (_, entries)| match meet(message.topic(), filter) {
+                        Meet::Name(name) => add(entries, Some((&name, filter))),
+                        Meet::Undecided => undecided += entries.len() as u64,
+                        Meet::Apart => {}
+                    },
+                );
         } else {
-            self.index.plain.matches(message.topic(), &mut |(_, entries)| add(entries, None));
+            self.index
+                .plain
+                .matches(message.topic(), &mut |(_, entries)| add(entries, None));
         }
         self.counters.undecided += undecided;
         found
@@ -115,15 +131,21 @@ impl Shard {
         let session = self.sessions.get(matches.first()?.session)?;
         session.conn?;
         let by_inbox = session.durable && live.message.qos > QoS::AtMostOnce && !live.only_online;
-        let due = |o: &SubscriptionRecord| !(o.no_local && *session.client_id == *live.message.publisher);
+        let due =
+            |o: &SubscriptionRecord| !(o.no_local && *session.client_id == *live.message.publisher);
         if by_inbox {
             let counts = |o: Option<SubscriptionRecord>| o.is_some_and(|o| o.qos > 0);
-            if matches.iter().any(|m| counts(m.sub.live.filter(due)) || counts(m.sub.durable.filter(due))) {
+            if matches
+                .iter()
+                .any(|m| counts(m.sub.live.filter(due)) || counts(m.sub.durable.filter(due)))
+            {
                 return None;
             }
         }
-        let subs: Vec<(&Match, SubscriptionRecord)> =
-            matches.iter().filter_map(|m| m.sub.live.filter(&due).map(|o| (m, o))).collect();
+        let subs: Vec<(&Match, SubscriptionRecord)> = matches
+            .iter()
+            .filter_map(|m| m.sub.live.filter(&due).map(|o| (m, o)))
+            .collect();
         share(&live.message, &subs)
     }
 
@@ -139,15 +161,30 @@ impl Shard {
         encoded: &mut Encoded,
         fx: &mut Vec<Effect>,
     ) -> bool {
-        let Some(session) = self.sessions.get_mut(key) else { return false };
+        let Some(session) = self.sessions.get_mut(key) else {
+            return false;
+        };
         let Some(id) = session.conn else { return false };
-        let Some(conn) = self.conns.get_mut(&id) else { return false };
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return false;
+        };
         if share.qos == QoS::AtMostOnce {
-            if !conn.open || conn.outbox.len() as u64 > self.config.limits.max_outgoing_bytes_per_client {
+            if !conn.open
+                || conn.outbox.len() as u64 > self.config.limits.max_outgoing_bytes_per_client
+            {
                 self.counters.dropped_outgoing += 1;
                 return false;
             }
-            let sent = write(conn, &live.message, &share, 0, false, view.now, Some(encoded), &mut self.counters);
+            let sent = write(
+                conn,
+                &live.message,
+                &share,
+                0,
+                false,
+                view.now,
+                Some(encoded),
+                &mut self.counters,
+            );
             self.touch(id);
             return sent;
         }
@@ -164,10 +201,18 @@ impl Shard {
         });
         let bounds = &self.config.session;
         let over = |s: &Session| {
-            let unsent = s.live.iter().rev().take_while(|e| e.sent == Sent::No).count();
-            unsent > 1 && (unsent > bounds.max_queued_messages as usize || s.live_bytes > bounds.max_queued_bytes)
+            let unsent = s
+                .live
+                .iter()
+                .rev()
+                .take_while(|e| e.sent == Sent::No)
+                .count();
+            unsent > 1
+                && (unsent > bounds.max_queued_messages as usize
+                    || s.live_bytes > bounds.max_queued_bytes)
         };
-        if session.live.len() > usize::from(conn.window) && over(session)
+        if session.live.len() > usize::from(conn.window)
+            && over(session)
             && let Some(at) = session.live.iter().position(|e| e.sent == Sent::No)
             && let Some(old) = session.live.remove(at)
         {
@@ -193,212 +238,22 @@ impl Shard {
                 ids: options.id.into_iter().collect(),
                 name: None,
             };
-            let live = Live { message, all: false, by_filter: false, only_online: true, shared: Vec::new(), answer: None };
+            let live = Live {
+                message,
+                all: false,
+                by_filter: false,
+                only_online: true,
+                shared: Vec::new(),
+                answer: None,
+            };
             self.hand(view, key, &live, share, None, &mut Encoded::default(), fx);
         }
     }
-
-    /// Sends what the window and the outbox have room for: first again what is unacknowledged,
-    /// then the durable queue, then what waits live.
-    pub(super) fn pump(&mut self, view: View<'_>, key: usize, fx: &mut Vec<Effect>) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        let Some(id) = session.conn else { return };
-        let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.open && !conn.closing) else { return };
-        let Some(slot) = self.slots.get_mut(&session.slot) else { return };
-        let most = self.config.limits.max_outgoing_bytes_per_client;
-        let before = conn.outbox.len();
-        let mut lacking: Vec<i64> = Vec::new();
-        while (conn.outbox.len() as u64) < most {
-            if let Some(seq) = session.resend.front().copied() {
-                let entry = session.queue.window().find(|(s, _)| *s == seq).map(|(_, e)| e);
-                match entry.map(|e| (e, e.state())) {
-                    Some((entry, State::Released)) => {
-                        let id = packet_id(entry.offset());
-                        ack(&mut conn.outbox, conn.version, AckType::PubRel, id, ReasonCode::SUCCESS);
-                        // Its PUBCOMP makes room.
-                        conn.inflight += 1;
-                    }
-                    Some((entry, State::Sent)) => {
-                        if conn.inflight >= conn.window {
-                            break;
-                        }
-                        match slot.body(entry.offset()) {
-                            None => {
-                                lacking.push(entry.offset());
-                                break;
-                            }
-                            Some(body) => {
-                                let sent = body.is_some_and(|body| {
-                                    send_durable(session_view(session), conn, body, &entry, true, view.now, &mut self.counters)
-                                });
-                                if sent {
-                                    conn.inflight += 1;
-                                } else {
-                                    self.counters.dropped_gone += u64::from(body.is_none());
-                                    session.queue.finish(seq);
-                                }
-                            }
-                        }
-                    }
-                    _ => {}
-                }
-                session.resend.pop_front();
-                continue;
-            }
-            if let Some(at) = session.live.iter().position(|entry| entry.resend) {
-                let Some(entry) = session.live.get_mut(at) else { break };
-                if matches!(entry.sent, Sent::Yes(_)) && conn.inflight >= conn.window {
-                    break;
-                }
-                entry.resend = false;
-                match entry.sent {
-                    Sent::Released(packet_id) => {
-                        ack(&mut conn.outbox, conn.version, AckType::PubRel, packet_id, ReasonCode::SUCCESS);
-                        conn.inflight += 1;
-                    }
-                    Sent::Yes(packet_id) => {
-                        let share = Share { qos: entry.qos, retain: entry.retain, ids: entry.ids.clone(), name: entry.name.clone() };
-                        if write(conn, &entry.message, &share, packet_id, true, view.now, None, &mut self.counters) {
-                            conn.inflight += 1;
-                        } else if let Some(gone) = session.live.remove(at) {
-                            session.live_bytes = session.live_bytes.saturating_sub(gone.message.size() as u64);
-                        }
-                    }
-                    Sent::No => {}
-                }
-                continue;
-            }
-            if conn.inflight >= conn.window {
-                break;
-            }
-            if session.queue.head_expired(view.now) {
-                session.queue.pop_head();
-                self.counters.dropped_expired += 1;
-                continue;
-            }
-            // One whose id is still in use waits for that message; live messages do not wait with it.
-            if let Some((_, entry)) = session.queue.head().filter(|_| !session.queue.head_waits()) {
-                match slot.body(entry.offset()) {
-                    // What is durable waits for its body; live messages do not wait with it.
-                    None => lacking.push(entry.offset()),
-                    Some(body) => {
-                        let sent = body.is_some_and(|body| {
-                            send_durable(session_view(session), conn, body, &entry, false, view.now, &mut self.counters)
-                        });
-                        self.counters.dropped_gone += u64::from(body.is_none());
-                        if sent {
-                            session.queue.send_head();
-                            conn.inflight += 1;
-                        } else {
-                            session.queue.pop_head();
-                        }
-                        continue;
-                    }
-                }
-            }
-            // Unsent live messages stand behind the sent ones.
-            let Some(at) = session.live.iter().position(|entry| entry.sent == Sent::No) else { break };
-            let packet_id = next_live_id(session);
-            let Some(entry) = session.live.get_mut(at) else { break };
-            let share = Share { qos: entry.qos, retain: entry.retain, ids: entry.ids.clone(), name: entry.name.clone() };
-            let size = entry.message.size() as u64;
-            let gone = entry.message.expired(view.now);
-            if gone {
-                self.counters.dropped_expired += 1;
-            }
-            if !gone && write(conn, &entry.message, &share, packet_id, false, view.now, None, &mut self.counters) {
-                entry.sent = Sent::Yes(packet_id);
-                conn.inflight += 1;
-            } else {
-                session.live.remove(at);
-                session.live_bytes = session.live_bytes.saturating_sub(size);
-            }
-        }
-        let wrote = conn.outbox.len() > before;
-        let dirty = session.queue.is_dirty();
-        let slot_no = session.slot;
-        if !lacking.is_empty() {
-            // The next ones will be wanted as well: one pass for all of them.
-            if !session.resend.is_empty() {
-                let sent = session.queue.window().filter(|(_, e)| e.state() == State::Sent);
-                lacking.extend(sent.map(|(_, e)| e.offset()));
-            }
-            lacking.extend(session.queue.unsent().take(256).map(|(_, e)| e.offset()));
-            slot.waiting_for_bodies.insert(key);
-            for offset in lacking {
-                if slot.body(offset).is_none() {
-                    slot.wants.insert(offset);
-                }
-            }
-        }
-        if dirty {
-            slot.dirty.insert(key);
-        }
-        if wrote {
-            self.touch(id);
-        }
-        if dirty {
-            self.commits.note(slot_no);
-        }
-        self.fetch(slot_no, fx);
-    }
-}
-
-/// What of a session decides how a durable message is delivered to it.
-#[derive(Clone, Copy)]
-struct SessionView<'a> {
-    subs: &'a rustc_hash::FxHashMap<Box<str>, super::session::Sub>,
-    client_id: &'a str,
-}
-
-fn session_view(session: &Session) -> SessionView<'_> {
-    SessionView { subs: &session.subs, client_id: &session.client_id }
-}
-
-fn send_durable(
-    session: SessionView<'_>,
-    conn: &mut Conn,
-    body: &super::slot::Body,
-    entry: &crate::queue::Entry,
-    dup: bool,
-    now: u64,
-    counters: &mut Counters,
-) -> bool {
-    let (mut ids, mut name) = (Vec::new(), None);
-    let needs_ids = conn.version == Version::V5;
-    if needs_ids || body.by_filter {
-        let mut subs: Vec<(Match, SubscriptionRecord)> = Vec::new();
-        for (filter, sub) in session.subs {
-            let inner = topic::parse_shared(filter).map_or(&**filter, |(_, inner)| inner);
-            let Some(options) = sub.durable.or(sub.live) else { continue };
-            if options.no_local && *session.client_id == *body.message.publisher {
-                continue;
-            }
-            let met = match body.by_filter {
-                true => match meet(body.message.topic(), inner) {
-                    Meet::Name(name) => Some((name.into(), inner.into())),
-                    _ => continue,
-                },
-                false if topic::matches(inner, body.message.topic()) => None,
-                false => continue,
-            };
-            subs.push((Match { session: 0, keeps: true, sub: *sub, met }, options));
-        }
-        let subs: Vec<(&Match, SubscriptionRecord)> = subs.iter().map(|(m, o)| (m, *o)).collect();
-        match share(&body.message, &subs) {
-            Some(share) => (ids, name) = (share.ids, share.name),
-            // It has unsubscribed since, and only the subscription knew the name.
-            None if body.by_filter => return false,
-            None => {}
-        }
-    }
-    let share = Share { qos: entry.qos(), retain: entry.retain(), ids, name };
-    write(conn, &body.message, &share, packet_id(entry.offset()), dup, now, None, counters)
 }
 
 /// What matching subscriptions of one session come to: the highest QoS, every identifier; where
 /// filters met, the bytewise least filter of the highest QoS alone (ruling 11).
-fn share(message: &Message, subs: &[(&Match, SubscriptionRecord)]) -> Option<Share> {
+pub(super) fn share(message: &Message, subs: &[(&Match, SubscriptionRecord)]) -> Option<Share> {
     let highest = subs.iter().map(|(_, o)| o.qos).max()?;
     let met = subs
         .iter()
@@ -419,7 +274,7 @@ fn share(message: &Message, subs: &[(&Match, SubscriptionRecord)]) -> Option<Sha
 
 /// Appends a PUBLISH to an outbox; false where the client does not take packets of its size.
 #[expect(clippy::too_many_arguments, reason = "one PUBLISH in all its parts")]
-fn write(
+pub(super) fn write(
     conn: &mut Conn,
     message: &Message,
     share: &Share,
@@ -442,7 +297,17 @@ fn write(
     if let Some(encoded) = encoded.filter(|_| plain) {
         if encoded.form != form {
             encoded.bytes.clear();
-            let done = publish(&mut encoded.bytes, conn.version, false, share.qos, share.retain, id, &head, expiry, &[]);
+            let done = publish(
+                &mut encoded.bytes,
+                conn.version,
+                false,
+                share.qos,
+                share.retain,
+                id,
+                &head,
+                expiry,
+                &[],
+            );
             let Ok(id_at) = done else {
                 counters.dropped_too_large += 1;
                 return false;
@@ -455,7 +320,17 @@ fn write(
             patch_packet_id(own, at, id);
         }
     } else {
-        let done = publish(&mut conn.outbox, conn.version, dup, share.qos, share.retain, id, &head, expiry, &share.ids);
+        let done = publish(
+            &mut conn.outbox,
+            conn.version,
+            dup,
+            share.qos,
+            share.retain,
+            id,
+            &head,
+            expiry,
+            &share.ids,
+        );
         if done.is_err() {
             counters.dropped_too_large += 1;
             return false;
@@ -465,17 +340,4 @@ fn write(
         *count += 1;
     }
     true
-}
-
-/// Live ids lie above the durable ones; the window is far smaller than their number.
-fn next_live_id(session: &mut Session) -> u16 {
-    let first = u16::try_from(DURABLE_IDS + 1).unwrap_or(u16::MAX);
-    loop {
-        session.last_live_id = session.last_live_id.checked_add(1).unwrap_or(first).max(first);
-        let id = session.last_live_id;
-        let used = session.live.iter().any(|e| matches!(e.sent, Sent::Yes(i) | Sent::Released(i) if i == id));
-        if !used {
-            return id;
-        }
-    }
 }

@@ -17,8 +17,14 @@ impl Shard {
         packet: &Disconnect<'_>,
         fx: &mut Vec<Effect>,
     ) {
-        let Some(conn) = self.conns.get(&id) else { return };
-        let (key, was_zero, v5) = (conn.session, conn.expiry_was_zero, conn.version == Version::V5);
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
+        let (key, was_zero, v5) = (
+            conn.session,
+            conn.expiry_was_zero,
+            conn.version == Version::V5,
+        );
         if let Some(expiry) = packet.session_expiry.filter(|_| v5) {
             // Section 3.14.2.2.2: a session that was to end with its connection stays so.
             if was_zero && expiry > 0 {
@@ -41,7 +47,9 @@ impl Shard {
     /// A kick, by clientId. Yields whether the client was connected.
     pub fn kick(&mut self, view: View<'_>, client_id: &str, fx: &mut Vec<Effect>) -> bool {
         let key = self.by_client.get(client_id).copied();
-        let conn = key.and_then(|key| self.sessions.get(key)).and_then(|s| s.conn);
+        let conn = key
+            .and_then(|key| self.sessions.get(key))
+            .and_then(|s| s.conn);
         if let Some(id) = conn {
             self.end(view, id, Ended::Kicked, fx);
         }
@@ -50,18 +58,27 @@ impl Shard {
 
     /// Parts connection and session; the connection's last bytes stay for the driver.
     pub(super) fn finish(&mut self, view: View<'_>, id: ConnId, why: Ended, fx: &mut Vec<Effect>) {
-        let Some(conn) = self.conns.get_mut(&id).filter(|conn| !conn.closing) else { return };
+        let Some(conn) = self.conns.get_mut(&id).filter(|conn| !conn.closing) else {
+            return;
+        };
         conn.closing = true;
         let opened = conn.open;
         let key = std::mem::replace(&mut conn.session, usize::MAX);
-        let (label, peer, protocol) = (std::mem::take(&mut conn.label), std::mem::take(&mut conn.peer), conn.protocol());
+        let (label, peer, protocol) = (
+            std::mem::take(&mut conn.label),
+            std::mem::take(&mut conn.peer),
+            conn.protocol(),
+        );
         for token in std::mem::take(&mut conn.owed) {
             self.forget_if_done(token);
         }
         fx.push(Effect::Close(id));
-        self.parked.retain(|(_, _, connecting)| connecting.conn != id);
+        self.parked
+            .retain(|(_, _, connecting)| connecting.conn != id);
         self.commits.connacks.remove(&id);
-        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
         session.conn = None;
         session.disconnected_at = Some(view.now);
         session.changed |= session.durable;
@@ -101,7 +118,8 @@ impl Shard {
         if !durable || expiry == 0 {
             self.end_session(view, key, fx);
         } else if expiry != u32::MAX {
-            self.expiries.insert((view.now + u64::from(expiry) * 1000, key, incarnation));
+            self.expiries
+                .insert((view.now + u64::from(expiry) * 1000, key, incarnation));
         }
         let normal = why == Ended::Client(ReasonCode::NORMAL_DISCONNECTION);
         if normal || !opened {
@@ -113,9 +131,15 @@ impl Shard {
 
     /// A session that is to expire is resumed, or gone.
     pub(super) fn forget_expiry(&mut self, key: usize) {
-        let Some(session) = self.sessions.get(key) else { return };
+        let Some(session) = self.sessions.get(key) else {
+            return;
+        };
         if let Some(since) = session.disconnected_at {
-            self.expiries.remove(&(since + u64::from(session.expiry) * 1000, key, session.incarnation));
+            self.expiries.remove(&(
+                since + u64::from(session.expiry) * 1000,
+                key,
+                session.incarnation,
+            ));
         }
     }
 
@@ -126,7 +150,10 @@ impl Shard {
                 break;
             }
             self.expiries.pop_first();
-            let due = self.sessions.get(key).filter(|s| s.incarnation == incarnation && s.conn.is_none());
+            let due = self
+                .sessions
+                .get(key)
+                .filter(|s| s.incarnation == incarnation && s.conn.is_none());
             if due.is_some() {
                 self.end_session(view, key, fx);
             }
@@ -135,7 +162,9 @@ impl Shard {
 
     /// Ends a session for good: subscriptions, queue and everything the changelog has of it.
     pub(super) fn end_session(&mut self, view: View<'_>, key: usize, fx: &mut Vec<Effect>) {
-        let Some(session) = self.sessions.get(key) else { return };
+        let Some(session) = self.sessions.get(key) else {
+            return;
+        };
         let client = session.client_id.clone();
         let slot_no = session.slot;
         let filters: Vec<Box<str>> = session.subs.keys().cloned().collect();
@@ -146,18 +175,24 @@ impl Shard {
             self.set_sub(key, &filter, None, fx);
         }
         self.forget_expiry(key);
-        let Some(session) = self.sessions.try_remove(key) else { return };
+        let Some(session) = self.sessions.try_remove(key) else {
+            return;
+        };
         self.by_client.remove(&client);
-        let Some(slot) = self.slots.get_mut(&slot_no) else { return };
+        let Some(slot) = self.slots.get_mut(&slot_no) else {
+            return;
+        };
         slot.dirty.remove(&key);
         slot.waiting_for_bodies.remove(&key);
-        let mut tombstone = |key: StateKey<'_>| slot.writes.push(Write {
-            topic: Topic::State,
-            slot: Some(slot_no),
-            key: Some(key.encode()),
-            value: None,
-            headers: Vec::new(),
-        });
+        let mut tombstone = |key: StateKey<'_>| {
+            slot.writes.push(Write {
+                topic: Topic::State,
+                slot: Some(slot_no),
+                key: Some(key.encode()),
+                value: None,
+                headers: Vec::new(),
+            })
+        };
         if session.marked {
             tombstone(StateKey::Mark(&client));
         }
@@ -181,11 +216,18 @@ impl Shard {
 
 fn is_connect_of(write: &Write, label: &str) -> bool {
     write.topic == Topic::Connect
-        && write.headers.iter().any(|(name, value)| *name == "connection" && value == label)
+        && write
+            .headers
+            .iter()
+            .any(|(name, value)| *name == "connection" && value == label)
 }
 
 /// Ruling 12: what came for devices online now and was never sent goes with the connection.
 fn drop_unsent_live(session: &mut super::session::Session) {
     session.live.retain(|entry| entry.sent != Sent::No);
-    session.live_bytes = session.live.iter().map(|entry| entry.message.size() as u64).sum();
+    session.live_bytes = session
+        .live
+        .iter()
+        .map(|entry| entry.message.size() as u64)
+        .sum();
 }

@@ -2,7 +2,7 @@
 
 use super::confirm::Kind;
 use super::effect::Effect;
-use super::publish::Manner;
+use super::route::Manner;
 use super::{Shard, View};
 use crate::filter::has_wildcard;
 use crate::message::{Message, Origin};
@@ -43,10 +43,28 @@ impl Shard {
         let (partition, offset) = (record.partition, record.offset);
         let waits = routed.writes.len() + routed.answers;
         if waits == 0 {
-            fx.push(Effect::DownlinkDone { partition, offset, reached });
+            fx.push(Effect::DownlinkDone {
+                partition,
+                offset,
+                reached,
+            });
             return;
         }
-        self.wait(token, Kind::Downlink { partition, offset, reached }, waits, None);
-        fx.extend(routed.writes.into_iter().map(|write| Effect::Write(token, write)));
+        self.wait(
+            token,
+            Kind::Downlink {
+                partition,
+                offset,
+                reached,
+            },
+            waits,
+            None,
+        );
+        fx.extend(
+            routed
+                .writes
+                .into_iter()
+                .map(|write| Effect::Write(token, write)),
+        );
     }
 }

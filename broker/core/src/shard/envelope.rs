@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 /// The envelope, and whether the payload stands as base64 in it because it is not UTF-8.
 #[must_use]
 pub fn envelope(client_id: &str, topic: &str, payload: &[u8], ts: u64) -> (Vec<u8>, bool) {
-    let mut out = Vec::with_capacity(payload.len() + payload.len() / 2 + client_id.len() + topic.len() + 72);
+    let mut out =
+        Vec::with_capacity(payload.len() + payload.len() / 2 + client_id.len() + topic.len() + 72);
     out.extend_from_slice(b"{\"clientId\":");
     string(client_id, &mut out);
     out.extend_from_slice(b",\"topic\":");
@@ -32,10 +33,15 @@ pub fn envelope(client_id: &str, topic: &str, payload: &[u8], ts: u64) -> (Vec<u
 pub(super) fn string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f)) {
+    while let Some(at) = rest
+        .iter()
+        .position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f))
+    {
         let (plain, special) = rest.split_at(at);
         out.extend_from_slice(plain);
-        let Some((byte, after)) = special.split_first() else { break };
+        let Some((byte, after)) = special.split_first() else {
+            break;
+        };
         match byte {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),
@@ -70,13 +76,19 @@ mod tests {
     #[test]
     fn what_is_not_utf8_is_padded_base64() {
         let (json, base64) = envelope("c", "t", &[0xff], 0);
-        assert_eq!(json, br#"{"clientId":"c","topic":"t","payload":"/w==","ts":0}"#);
+        assert_eq!(
+            json,
+            br#"{"clientId":"c","topic":"t","payload":"/w==","ts":0}"#
+        );
         assert!(base64);
     }
 
     #[test]
     fn an_empty_payload_is_an_empty_string() {
-        assert_eq!(envelope("c", "t", b"", 0).0, br#"{"clientId":"c","topic":"t","payload":"","ts":0}"#);
+        assert_eq!(
+            envelope("c", "t", b"", 0).0,
+            br#"{"clientId":"c","topic":"t","payload":"","ts":0}"#
+        );
     }
 
     proptest! {

@@ -7,10 +7,14 @@ use super::slot::Body;
 use super::{Shard, View};
 use crate::message::Message;
 use crate::queue::Entry;
-use crate::record::{InboxRecord, Marker, RecordError, RetainedFor, SubscriptionRecord, Target, decode, qos};
+use crate::record::{
+    InboxRecord, Marker, RecordError, RetainedFor, SubscriptionRecord, Target, decode, qos,
+};
 use isthmus_mqtt::QoS;
 use std::sync::Arc;
 
+/// Bytes of fetched bodies that a slot keeps for sessions in the middle of them.
+const FETCHED_BYTES: usize = 8 << 20;
 /// Bodies asked for at once.
 const FETCH: usize = 1024;
 
@@ -19,15 +23,30 @@ impl Shard {
     ///
     /// # Errors
     /// A record that this release cannot read stops the reader; nothing is skipped.
-    pub fn inbox(&mut self, view: View<'_>, slot_no: u16, offset: i64, value: &[u8], fx: &mut Vec<Effect>) -> Result<(), RecordError> {
-        let Some(slot) = self.slots.get_mut(&slot_no) else { return Ok(()) };
+    pub fn inbox(
+        &mut self,
+        view: View<'_>,
+        slot_no: u16,
+        offset: i64,
+        value: &[u8],
+        fx: &mut Vec<Effect>,
+    ) -> Result<(), RecordError> {
+        let Some(slot) = self.slots.get_mut(&slot_no) else {
+            return Ok(());
+        };
         if offset < slot.position {
             return Ok(());
         }
         match decode::<InboxRecord<'_>>(value)? {
             InboxRecord::Marker(marker) => self.apply(slot_no, offset, &marker, fx),
-            InboxRecord::Opened(owner) => {
-                if *owner.node == *self.config.node && owner.start == self.config.start {
+            InboxRecord::Opened { owner, restore } => {
+                let ours = *owner.node == *self.config.node && owner.start == self.config.start;
+                if ours
+                    && self
+                        .slots
+                        .get(&slot_no)
+                        .is_some_and(|slot| slot.restore == restore)
+                {
                     self.open_slot(view, slot_no, fx);
                 }
             }
@@ -47,19 +66,34 @@ impl Shard {
     }
 
     fn apply(&mut self, slot_no: u16, offset: i64, marker: &Marker, fx: &mut Vec<Effect>) {
-        let Some(key) = self.by_client.get(&*marker.client_id).copied() else { return };
-        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(key) = self.by_client.get(&*marker.client_id).copied() else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
         if session.incarnation != marker.incarnation || offset < session.seen {
             return;
         }
         session.changed = true;
         for (filter, options) in &marker.changes {
-            let Some(session) = self.sessions.get(key) else { return };
+            let Some(session) = self.sessions.get(key) else {
+                return;
+            };
             let before = session.subs.get(&**filter).copied().unwrap_or_default();
             // After a crash the marker is all that is left of a SUBSCRIBE.
-            let live = if self.slots.get(&slot_no).is_some_and(|s| s.is_open()) { before.live } else { *options };
+            let live = if self.slots.get(&slot_no).is_some_and(|s| s.is_open()) {
+                before.live
+            } else {
+                *options
+            };
             let silent = !session.acl.may_subscribe(filter);
-            let sub = Sub { live, durable: *options, silent, ..before };
+            let sub = Sub {
+                live,
+                durable: *options,
+                silent,
+                ..before
+            };
             let left = (sub.live.is_some() || sub.durable.is_some()).then_some(sub);
             self.set_sub(key, filter, left, fx);
         }
@@ -68,7 +102,15 @@ impl Shard {
         }
     }
 
-    fn enqueue_due(&mut self, view: View<'_>, slot_no: u16, offset: i64, body: &Body, target: &Target<'_>, fx: &mut Vec<Effect>) {
+    fn enqueue_due(
+        &mut self,
+        view: View<'_>,
+        slot_no: u16,
+        offset: i64,
+        body: &Body,
+        target: &Target<'_>,
+        fx: &mut Vec<Effect>,
+    ) {
         let mut due: Vec<(usize, SubscriptionRecord, bool)> = Vec::new();
         if target.all {
             let mut matches = self.matches(&body.message, body.by_filter, Some(slot_no));
@@ -77,10 +119,17 @@ impl Shard {
                 matches.sort_by_key(|m| m.session);
             }
             for same in matches.chunk_by(|a, b| a.session == b.session) {
-                let Some(key) = same.first().map(|m| m.session) else { continue };
-                let Some(client) = self.sessions.get(key).map(|s| s.client_id.clone()) else { continue };
+                let Some(key) = same.first().map(|m| m.session) else {
+                    continue;
+                };
+                let Some(client) = self.sessions.get(key).map(|s| s.client_id.clone()) else {
+                    continue;
+                };
                 let own = *client == *body.message.publisher;
-                let options = same.iter().filter_map(|m| m.sub.durable).filter(|o| !(o.no_local && own));
+                let options = same
+                    .iter()
+                    .filter_map(|m| m.sub.durable)
+                    .filter(|o| !(o.no_local && own));
                 let joined = options.reduce(|a, b| SubscriptionRecord {
                     qos: a.qos.max(b.qos),
                     retain_as_published: a.retain_as_published || b.retain_as_published,
@@ -89,12 +138,28 @@ impl Shard {
                 due.extend(joined.filter(|o| o.qos > 0).map(|o| (key, o, false)));
             }
         }
-        if let Some(RetainedFor { client_id, incarnation, filter }) = &target.retained {
+        if let Some(RetainedFor {
+            client_id,
+            incarnation,
+            filter,
+        }) = &target.retained
+        {
             let key = self.by_client.get(&**client_id).copied();
-            let session = key.and_then(|k| self.sessions.get(k)).filter(|s| s.incarnation == *incarnation);
-            let options = session.and_then(|s| s.subs.get(&**filter)).and_then(|sub| sub.durable);
+            let session = key
+                .and_then(|k| self.sessions.get(k))
+                .filter(|s| s.incarnation == *incarnation);
+            let options = session
+                .and_then(|s| s.subs.get(&**filter))
+                .and_then(|sub| sub.durable);
             if let (Some(key), Some(options)) = (key, options) {
-                due.push((key, SubscriptionRecord { retain_as_published: true, ..options }, false));
+                due.push((
+                    key,
+                    SubscriptionRecord {
+                        retain_as_published: true,
+                        ..options
+                    },
+                    false,
+                ));
             }
         }
         for (group, filter) in &target.shared {
@@ -102,21 +167,42 @@ impl Shard {
             let able = |shard: &Self, e: &super::session::Entry| {
                 e.keeps
                     && e.sub.durable.is_some_and(|o| o.qos > 0)
-                    && shard.sessions.get(e.session).is_some_and(|s| s.seen <= offset)
+                    && shard
+                        .sessions
+                        .get(e.session)
+                        .is_some_and(|s| s.seen <= offset)
             };
             let member = self
-                .member(slot_no, group, filter, |shard, e| able(shard, e) && shard.is_online(e.session))
+                .member(slot_no, group, filter, |shard, e| {
+                    able(shard, e) && shard.is_online(e.session)
+                })
                 .or_else(|| self.member(slot_no, group, filter, able));
             match member.and_then(|e| e.sub.durable.map(|o| (e.session, o))) {
                 Some((key, options)) => due.push((key, options, true)),
-                None => self.forward(view, &body.message, body.by_filter, (group, filter), Some(slot_no), fx),
+                None => self.forward(
+                    view,
+                    &body.message,
+                    body.by_filter,
+                    (group, filter),
+                    Some(slot_no),
+                    fx,
+                ),
             }
         }
         if due.is_empty() && target.shared.is_empty() {
             self.counters.inbox_unclaimed += 1;
         }
         for (key, options, shared) in due {
-            self.enqueue(view, slot_no, key, offset, &body.message, options, shared, fx);
+            self.enqueue(
+                view,
+                slot_no,
+                key,
+                offset,
+                &body.message,
+                options,
+                shared,
+                fx,
+            );
         }
     }
 
@@ -132,7 +218,9 @@ impl Shard {
         shared: bool,
         fx: &mut Vec<Effect>,
     ) {
-        let Some(session) = self.sessions.get_mut(key).filter(|s| offset >= s.seen) else { return };
+        let Some(session) = self.sessions.get_mut(key).filter(|s| offset >= s.seen) else {
+            return;
+        };
         let granted: QoS = message.qos.min(qos(options.qos));
         if granted == QoS::AtMostOnce {
             return;
@@ -141,7 +229,11 @@ impl Shard {
         let entry = Entry::new(offset, message.size(), granted, retain, message.expires_at);
         let entry = if shared { entry.by_share() } else { entry };
         let bounds = &self.config.session;
-        let dropped = session.queue.push(entry, bounds.max_queued_messages as usize, bounds.max_queued_bytes);
+        let dropped = session.queue.push(
+            entry,
+            bounds.max_queued_messages as usize,
+            bounds.max_queued_bytes,
+        );
         self.counters.dropped_queue_full += dropped as u64;
         if let Some(slot) = self.slots.get_mut(&slot_no) {
             slot.dirty.insert(key);
@@ -151,7 +243,9 @@ impl Shard {
 
     /// Asks for the bodies that sessions of the slot wait for, one pass at a time.
     pub(super) fn fetch(&mut self, slot_no: u16, fx: &mut Vec<Effect>) {
-        let Some(slot) = self.slots.get_mut(&slot_no) else { return };
+        let Some(slot) = self.slots.get_mut(&slot_no) else {
+            return;
+        };
         if slot.fetching || slot.wants.is_empty() {
             return;
         }
@@ -162,14 +256,26 @@ impl Shard {
 
     /// Bodies that were fetched; an absent one is no longer in Kafka. What was asked for and is
     /// not among them is asked for again.
-    pub fn bodies(&mut self, view: View<'_>, slot_no: u16, found: &[(i64, Option<Vec<u8>>)], fx: &mut Vec<Effect>) -> Result<(), RecordError> {
-        let Some(slot) = self.slots.get_mut(&slot_no) else { return Ok(()) };
+    pub fn bodies(
+        &mut self,
+        view: View<'_>,
+        slot_no: u16,
+        found: &[(i64, Option<Vec<u8>>)],
+        fx: &mut Vec<Effect>,
+    ) -> Result<(), RecordError> {
+        let Some(slot) = self.slots.get_mut(&slot_no) else {
+            return Ok(());
+        };
         slot.fetching = false;
         for (offset, value) in found {
             slot.wants.remove(offset);
-            let body = match value.as_deref().map(decode::<InboxRecord<'_>>).transpose()? {
+            let body = match value
+                .as_deref()
+                .map(decode::<InboxRecord<'_>>)
+                .transpose()?
+            {
                 Some(InboxRecord::Message { message, target }) => Some(body(&message, &target)),
-                Some(InboxRecord::Marker(_) | InboxRecord::Opened(_)) | None => None,
+                Some(InboxRecord::Marker(_) | InboxRecord::Opened { .. }) | None => None,
             };
             slot.fetched.insert(*offset, body);
         }
@@ -183,9 +289,12 @@ impl Shard {
                 let orphans = &slot.orphans;
                 slot.wants.retain(|offset| orphans.contains_key(offset));
             }
-            let horizon = slot.fetched.len().saturating_sub(4 * FETCH);
-            for _ in 0..horizon {
-                slot.fetched.pop_first();
+            let size = |body: &Option<Body>| body.as_ref().map_or(0, |b| b.message.size());
+            let mut bytes: usize = slot.fetched.values().map(size).sum();
+            while slot.fetched.len() > 1
+                && (bytes > FETCHED_BYTES || slot.fetched.len() > 4 * FETCH)
+            {
+                bytes -= slot.fetched.pop_first().map_or(0, |(_, body)| size(&body));
             }
         }
         Ok(())
@@ -196,6 +305,10 @@ fn body(message: &crate::record::MessageRecord<'_>, target: &Target<'_>) -> Body
     Body {
         message: Arc::new(message.to_message()),
         by_filter: target.by_filter,
-        shared: target.shared.iter().map(|(g, f)| ((*g).into(), (*f).into())).collect(),
+        shared: target
+            .shared
+            .iter()
+            .map(|(g, f)| ((*g).into(), (*f).into()))
+            .collect(),
     }
 }

@@ -3,13 +3,13 @@
 
 use super::confirm::{Kind, Pending};
 use super::connection::{Ended, Flow};
-use super::effect::{ConnId, Effect, Live, Parent, Token, Topic, Transact, Uplink, Write};
-use super::envelope::envelope;
-use super::session::{Received, Way};
-use super::{Shard, View, first_level, storable};
+use super::effect::{ConnId, Effect, Token, Topic, Transact, Write};
+use super::route::Manner;
+use super::session::Received;
+use super::uplink::Stored;
+use super::{Shard, View};
 use crate::message::Message;
-use crate::record::{InboxRecord, MessageRecord, Qos2Record, StateKey, Target, encode};
-use crate::routes::{Hits, Kinds};
+use crate::record::{Qos2Record, StateKey, encode};
 use isthmus_mqtt::{AckType, Publish, QoS, ReasonCode, Version};
 use std::sync::Arc;
 
@@ -17,36 +17,6 @@ use std::sync::Arc;
 pub(super) const OWED_HIGH: usize = 4096;
 /// Below this it is read again.
 pub(super) const OWED_LOW: usize = 2048;
-/// Bytes of a record besides envelope, key and header values.
-const RECORD_OVERHEAD: usize = 256;
-
-/// How a message goes its ways.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Manner {
-    /// Its topic is a filter.
-    pub(super) by_filter: bool,
-    /// Never by way of an inbox.
-    pub(super) only_online: bool,
-    /// Other shards answer how many they reached.
-    pub(super) answer: Option<Token>,
-}
-
-/// Where a message went.
-#[derive(Debug, Default)]
-pub(super) struct Routed {
-    /// Inbox records to be written.
-    pub(super) writes: Vec<Write>,
-    /// Answers to come from other shards.
-    pub(super) answers: usize,
-    /// Sessions of this shard that got it.
-    pub(super) reached: usize,
-}
-
-struct Stored {
-    parent: Arc<Parent>,
-    envelope: Vec<u8>,
-    base64: bool,
-}
 
 impl Shard {
     pub(super) fn publish(
@@ -56,7 +26,9 @@ impl Shard {
         packet: &Publish<'_>,
         fx: &mut Vec<Effect>,
     ) -> Flow {
-        let Some(conn) = self.conns.get_mut(&id) else { return Flow::Close };
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return Flow::Close;
+        };
         let (key, version) = (conn.session, conn.version);
         if let Some(count) = self.counters.received.get_mut(packet.qos as usize) {
             *count += 1;
@@ -65,17 +37,22 @@ impl Shard {
             Ok(topic) => topic,
             Err(reason) => return self.protocol_error(view, id, reason, fx),
         };
-        let Some(session) = self.sessions.get(key) else { return Flow::Close };
+        let Some(session) = self.sessions.get(key) else {
+            return Flow::Close;
+        };
         let client = session.client_id.clone();
         let of = (key, session.incarnation);
         if packet.qos == QoS::ExactlyOnce
             && let Some(known) = session.received.get(&packet.packet_id).copied()
             && !matches!(known, Received::Releasing(_))
         {
-            return self.published_again(view, id, of, packet.packet_id, known, fx);
+            return self.published_again(id, of, packet.packet_id, known);
         }
         let most = usize::from(self.config.limits.max_inflight.clamp(1, 32_767));
-        if version == Version::V5 && packet.qos > QoS::AtMostOnce && self.in_flight(id, key, most) >= most {
+        if version == Version::V5
+            && packet.qos > QoS::AtMostOnce
+            && self.in_flight(id, key, most) >= most
+        {
             return self.protocol_error(view, id, ReasonCode::RECEIVE_MAXIMUM_EXCEEDED, fx);
         }
         let refusal = self.refusal(key, &topic, packet);
@@ -96,8 +73,12 @@ impl Shard {
         let message = Arc::new(message);
         match packet.qos {
             QoS::AtMostOnce => self.publish_qos0(view, &client, &message, stored, fx),
-            QoS::AtLeastOnce => self.publish_qos1(view, id, of, packet.packet_id, &message, stored, fx),
-            QoS::ExactlyOnce => self.publish_qos2(view, id, of, packet.packet_id, &message, stored, fx),
+            QoS::AtLeastOnce => {
+                self.publish_qos1(view, id, of, packet.packet_id, &message, stored, fx)
+            }
+            QoS::ExactlyOnce => {
+                self.publish_qos2(view, id, of, packet.packet_id, &message, stored, fx)
+            }
         }
         self.rate(view, id)
     }
@@ -105,9 +86,17 @@ impl Shard {
     /// Publishes of a connection that it holds to be unacknowledged; not counted past `most` where
     /// a cheaper estimate stays below.
     fn in_flight(&self, id: ConnId, key: usize, most: usize) -> usize {
-        let Some(conn) = self.conns.get(&id) else { return 0 };
-        let Some(session) = self.sessions.get(key) else { return 0 };
-        let received = session.received.values().filter(|r| !matches!(r, Received::Releasing(_))).count();
+        let Some(conn) = self.conns.get(&id) else {
+            return 0;
+        };
+        let Some(session) = self.sessions.get(key) else {
+            return 0;
+        };
+        let received = session
+            .received
+            .values()
+            .filter(|r| !matches!(r, Received::Releasing(_)))
+            .count();
         if conn.owed.len() + received < most {
             return conn.owed.len() + received;
         }
@@ -121,19 +110,21 @@ impl Shard {
     /// A QoS 2 message that came before is not taken again [MQTT-4.3.3-10].
     fn published_again(
         &mut self,
-        view: View<'_>,
         id: ConnId,
         of: (usize, u64),
         packet_id: u16,
         known: Received,
-        fx: &mut Vec<Effect>,
     ) -> Flow {
         match known {
             Received::Releasing(_) => {}
             // Behind those that are owed before it [MQTT-4.6.0-3].
             Received::Stored => {
-                let kind = Kind::Publish { packet_id, qos: QoS::ExactlyOnce };
-                self.owe(view, id, of, kind, 0, ReasonCode::SUCCESS, None, fx);
+                let kind = Kind::Publish {
+                    packet_id,
+                    qos: QoS::ExactlyOnce,
+                };
+                let token = self.token();
+                self.owe(token, id, Pending::owed(kind, 0, of, id));
             }
             Received::Storing(token) => {
                 if let Some(pending) = self.pending.get_mut(&token)
@@ -156,11 +147,17 @@ impl Shard {
             self.counters.refused_size += 1;
             return Some(ReasonCode::TOPIC_NAME_INVALID);
         }
-        if limits.max_payload_size.is_some_and(|most| packet.payload.len() > most as usize) {
+        if limits
+            .max_payload_size
+            .is_some_and(|most| packet.payload.len() > most as usize)
+        {
             self.counters.refused_size += 1;
             return Some(ReasonCode::QUOTA_EXCEEDED);
         }
-        let may = self.sessions.get(key).is_some_and(|s| s.acl.may_publish(topic));
+        let may = self
+            .sessions
+            .get(key)
+            .is_some_and(|s| s.acl.may_publish(topic));
         if !may {
             self.counters.refused_acl += 1;
             return Some(ReasonCode::NOT_AUTHORIZED);
@@ -177,22 +174,46 @@ impl Shard {
         reason: ReasonCode,
         fx: &mut Vec<Effect>,
     ) -> Flow {
-        let v5 = self.conns.get(&id).is_some_and(|c| c.version == Version::V5);
+        let v5 = self
+            .conns
+            .get(&id)
+            .is_some_and(|c| c.version == Version::V5);
         if !v5 && reason != ReasonCode::NOT_AUTHORIZED {
             return self.protocol_error(view, id, reason, fx);
         }
         if packet.qos > QoS::AtMostOnce {
             // 3.x: acknowledged and dropped (contract section 6); QoS 2 is then released as usual.
-            if packet.qos == QoS::ExactlyOnce && !v5 && let Some(session) = self.sessions.get_mut(of.0) {
+            if packet.qos == QoS::ExactlyOnce
+                && !v5
+                && let Some(session) = self.sessions.get_mut(of.0)
+            {
                 session.received.insert(packet.packet_id, Received::Stored);
             }
-            let kind = Kind::Publish { packet_id: packet.packet_id, qos: packet.qos };
-            self.owe(view, id, of, kind, 0, if v5 { reason } else { ReasonCode::SUCCESS }, None, fx);
+            let kind = Kind::Publish {
+                packet_id: packet.packet_id,
+                qos: packet.qos,
+            };
+            let token = self.token();
+            let reason = if v5 { reason } else { ReasonCode::SUCCESS };
+            self.owe(
+                token,
+                id,
+                Pending {
+                    reason,
+                    ..Pending::owed(kind, 0, of, id)
+                },
+            );
         }
         Flow::Go
     }
 
-    fn message(&self, view: View<'_>, client: &Arc<str>, topic: &str, packet: &Publish<'_>) -> Message {
+    fn message(
+        &self,
+        view: View<'_>,
+        client: &Arc<str>,
+        topic: &str,
+        packet: &Publish<'_>,
+    ) -> Message {
         let mut forwarded = Vec::new();
         // What came as properties can be written as properties.
         if packet.properties.encode_forwarded(&mut forwarded).is_err() {
@@ -202,42 +223,11 @@ impl Shard {
         message.qos = packet.qos;
         message.retain = packet.retain;
         message.publisher = client.clone();
-        message.expires_at = packet.properties.expiry.map(|s| view.now + u64::from(s) * 1000);
+        message.expires_at = packet
+            .properties
+            .expiry
+            .map(|s| view.now + u64::from(s) * 1000);
         message
-    }
-
-    /// The envelope for a created parent topic; an error when it is above the topic's limit.
-    fn stored(&self, view: View<'_>, client: &str, message: &Message) -> Result<Option<Stored>, ReasonCode> {
-        if !storable(message) {
-            return Ok(None);
-        }
-        let Some(parent) = view.directory.parent(first_level(message.topic())) else { return Ok(None) };
-        let (envelope, base64) = envelope(client, message.topic(), message.payload(), view.now);
-        let headers = message.topic().len() + message.forwarded().len() * 2;
-        let size = envelope.len() + client.len() + headers + RECORD_OVERHEAD;
-        if size > parent.max_message_bytes as usize {
-            return Err(ReasonCode::QUOTA_EXCEEDED);
-        }
-        Ok(Some(Stored { parent, envelope, base64 }))
-    }
-
-    fn uplink(&mut self, view: View<'_>, client: &Arc<str>, message: &Arc<Message>, stored: Stored) -> (Way, Uplink) {
-        self.next_seq += 1;
-        let way = match (stored.parent.ordered, message.qos) {
-            (true, _) => Way::Ordered,
-            (false, QoS::ExactlyOnce) => Way::Transaction,
-            (false, _) => Way::Stream,
-        };
-        let uplink = Uplink {
-            parent: stored.parent,
-            client_id: client.clone(),
-            message: message.clone(),
-            envelope: stored.envelope,
-            base64: stored.base64,
-            ts: view.now,
-            seq: self.next_seq,
-        };
-        (way, uplink)
     }
 
     fn publish_qos0(
@@ -263,7 +253,10 @@ impl Shard {
         self.route(view, message, Manner::default(), fx);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "who, what and where of one publish")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "who, what and where of one publish"
+    )]
     fn publish_qos1(
         &mut self,
         view: View<'_>,
@@ -285,13 +278,31 @@ impl Shard {
             self.enter_lane(&client, way, effect, fx);
             waits += 1;
         }
-        fx.extend(routed.writes.into_iter().map(|write| Effect::Write(token, write)));
+        fx.extend(
+            routed
+                .writes
+                .into_iter()
+                .map(|write| Effect::Write(token, write)),
+        );
         waits += self.retain(view, Some(token), message, fx);
-        let kind = Kind::Publish { packet_id, qos: QoS::AtLeastOnce };
-        self.owe_under(view, token, id, of, kind, waits, ReasonCode::SUCCESS, lane, fx);
+        let kind = Kind::Publish {
+            packet_id,
+            qos: QoS::AtLeastOnce,
+        };
+        self.owe(
+            token,
+            id,
+            Pending {
+                lane,
+                ..Pending::owed(kind, waits, of, id)
+            },
+        );
     }
 
-    #[expect(clippy::too_many_arguments, reason = "who, what and where of one publish")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "who, what and where of one publish"
+    )]
     fn publish_qos2(
         &mut self,
         view: View<'_>,
@@ -306,14 +317,18 @@ impl Shard {
         let client = message.publisher.clone();
         let routed = self.route(view, message, Manner::default(), fx);
         let mut writes = routed.writes;
-        let Some(session) = self.sessions.get_mut(of.0) else { return };
+        let Some(session) = self.sessions.get_mut(of.0) else {
+            return;
+        };
         session.received.insert(packet_id, Received::Storing(token));
         if session.durable {
             writes.push(Write {
                 topic: Topic::State,
                 slot: Some(session.slot),
                 key: Some(StateKey::Qos2(packet_id, &client).encode()),
-                value: Some(encode(&Qos2Record { incarnation: session.incarnation })),
+                value: Some(encode(&Qos2Record {
+                    incarnation: session.incarnation,
+                })),
                 headers: Vec::new(),
             });
         }
@@ -322,247 +337,88 @@ impl Shard {
         let mut lane = None;
         if let Some(stored) = stored {
             let (way, uplink) = self.uplink(view, &client, message, stored);
-            let effect = Effect::Transact(Transact { token, slot, uplinks: vec![uplink], writes });
+            let effect = Effect::Transact(Transact {
+                token,
+                slot,
+                uplinks: vec![uplink],
+                writes,
+            });
             lane = Some(client.clone());
             self.enter_lane(&client, way, effect, fx);
         } else if waits > 0 {
-            fx.push(Effect::Transact(Transact { token, slot, uplinks: Vec::new(), writes }));
+            fx.push(Effect::Transact(Transact {
+                token,
+                slot,
+                uplinks: Vec::new(),
+                writes,
+            }));
         }
         waits += self.retain(view, Some(token), message, fx);
-        let kind = Kind::Publish { packet_id, qos: QoS::ExactlyOnce };
-        if waits == 0 && let Some(session) = self.sessions.get_mut(of.0) {
+        let kind = Kind::Publish {
+            packet_id,
+            qos: QoS::ExactlyOnce,
+        };
+        if waits == 0
+            && let Some(session) = self.sessions.get_mut(of.0)
+        {
             session.received.insert(packet_id, Received::Stored);
         }
-        self.owe_under(view, token, id, of, kind, waits, ReasonCode::SUCCESS, lane, fx);
-    }
-
-    fn by_way(&self, way: Way, token: Token, client: &str, uplink: Uplink, writes: Vec<Write>) -> Effect {
-        match way {
-            Way::Stream => Effect::Uplink(token, uplink),
-            Way::Transaction | Way::Ordered => {
-                let slot = self.slot_of(client);
-                Effect::Transact(Transact { token, slot, uplinks: vec![uplink], writes })
-            }
-        }
-    }
-
-    /// A will, or whatever else the broker publishes in a client's name; stored like a publish.
-    pub(super) fn publish_internally(
-        &mut self,
-        view: View<'_>,
-        message: Arc<Message>,
-        kind: Kind,
-        fx: &mut Vec<Effect>,
-    ) {
-        let token = self.token();
-        let client = message.publisher.clone();
-        let routed = self.route(view, &message, Manner::default(), fx);
-        let mut waits = routed.writes.len();
-        // Above the topic's limit there is nobody left to be told; it is counted.
-        let stored = self.stored(view, &client, &message).unwrap_or_else(|_| {
-            self.counters.refused_size += 1;
-            None
-        });
-        let lane = stored.as_ref().map(|_| client.clone());
-        if let Some(stored) = stored {
-            let (way, uplink) = self.uplink(view, &client, &message, stored);
-            let effect = self.by_way(way, token, &client, uplink, Vec::new());
-            self.wait(token, Kind::Nothing, 0, None);
-            self.enter_lane(&client, way, effect, fx);
-            waits += 1;
-        }
-        fx.extend(routed.writes.into_iter().map(|write| Effect::Write(token, write)));
-        waits += self.retain(view, Some(token), &message, fx);
-        self.wait(token, kind, waits.max(1), lane);
-        if waits == 0 {
-            self.confirmed(view, token, Ok(()), fx);
-        }
-    }
-
-    /// A message of the broker's own to whoever subscribes to `$SYS/…`; it reaches no topic of
-    /// Kafka. Yields it for the retained messages of this process.
-    pub fn system(
-        &mut self,
-        view: View<'_>,
-        topic: &str,
-        payload: &str,
-        fx: &mut Vec<Effect>,
-    ) -> Arc<Message> {
-        let mut message = Message::new(topic, &[], payload.as_bytes());
-        message.retain = true;
-        message.origin = crate::Origin::Broker;
-        let message = Arc::new(message);
-        self.route(view, &message, Manner::default(), fx);
-        message
-    }
-
-    /// Makes a retained message known; returns how many confirmations follow.
-    fn retain(&mut self, view: View<'_>, token: Option<Token>, message: &Arc<Message>, fx: &mut Vec<Effect>) -> usize {
-        if !message.retain {
-            return 0;
-        }
-        let limits = &self.config.limits;
-        let room = message.payload().is_empty()
-            || view.retained.has_room(
-                message.topic(),
-                message.size(),
-                limits.max_retained_messages,
-                limits.max_retained_bytes,
-            );
-        if !room {
-            self.counters.dropped_retained += 1;
-            return 0;
-        }
-        fx.push(Effect::Retain(token, message.clone()));
-        usize::from(token.is_some())
-    }
-
-    /// Live subscribers are served at once; the inbox records that are due are returned.
-    pub(super) fn route(
-        &mut self,
-        view: View<'_>,
-        message: &Arc<Message>,
-        manner: Manner,
-        fx: &mut Vec<Effect>,
-    ) -> Routed {
-        let mut hits = std::mem::take(&mut self.hits);
-        if manner.by_filter {
-            view.routes.overlaps(message.topic(), &mut hits);
-        } else {
-            view.routes.matches(message.topic(), &mut hits);
-        }
-        let routed = self.route_hits(view, message, manner, &hits, fx);
-        self.hits = hits;
-        routed
-    }
-
-    fn route_hits(
-        &mut self,
-        view: View<'_>,
-        message: &Arc<Message>,
-        manner: Manner,
-        hits: &Hits,
-        fx: &mut Vec<Effect>,
-    ) -> Routed {
-        let mut routed = Routed::default();
-        if hits.slots.is_empty() && hits.shared.is_empty() {
-            return routed;
-        }
-        let by_inbox = message.qos > QoS::AtMostOnce && !manner.only_online;
-        let mut inboxes: std::collections::BTreeMap<u16, Target<'_>> = std::collections::BTreeMap::new();
-        let mut lives: std::collections::BTreeMap<u16, Live> = std::collections::BTreeMap::new();
-        let new_live = || Live {
-            message: message.clone(),
-            all: false,
-            by_filter: manner.by_filter,
-            only_online: manner.only_online,
-            shared: Vec::new(),
-            answer: None,
-        };
-        for (slot, kinds) in &hits.slots {
-            if by_inbox && kinds.any(Kinds::DURABLE) {
-                let target = inboxes.entry(*slot).or_default();
-                target.all = true;
-                target.by_filter = manner.by_filter;
-            }
-            if !by_inbox || kinds.any(Kinds::LIVE) {
-                lives.entry(self.shard_of(*slot)).or_insert_with(new_live).all = true;
-            }
-        }
-        for hit in &hits.shared {
-            let Some((slot, durable)) = self.choose(hit, by_inbox) else { continue };
-            if durable {
-                let target = inboxes.entry(slot).or_default();
-                target.by_filter |= manner.by_filter;
-                target.shared.push((&hit.group, &hit.filter));
-            } else {
-                let live = lives.entry(self.shard_of(slot)).or_insert_with(new_live);
-                live.shared.push((slot, hit.group.clone(), hit.filter.clone()));
-            }
-        }
-        for (slot, target) in inboxes {
-            let record = InboxRecord::Message { message: MessageRecord::from(&**message), target };
-            routed.writes.push(Write {
-                topic: Topic::Inbox,
-                slot: Some(slot),
-                key: None,
-                value: Some(encode(&record)),
-                headers: Vec::new(),
-            });
-        }
-        for (shard, mut live) in lives {
-            if shard == self.config.shard {
-                routed.reached += self.deliver(view, &live, fx);
-            } else {
-                live.answer = manner.answer;
-                routed.answers += usize::from(manner.answer.is_some());
-                fx.push(Effect::Live(shard, live));
-            }
-        }
-        routed
-    }
-
-    /// Registers what is waited for.
-    pub(super) fn wait(&mut self, token: Token, kind: Kind, waits: usize, lane: Option<Arc<str>>) {
-        let pending = Pending { waits, kind, session: None, conn: None, reason: ReasonCode::SUCCESS, lane };
-        self.pending.insert(token, pending);
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one acknowledgement in all its parts")]
-    fn owe(
-        &mut self,
-        view: View<'_>,
-        id: ConnId,
-        of: (usize, u64),
-        kind: Kind,
-        waits: usize,
-        reason: ReasonCode,
-        lane: Option<Arc<str>>,
-        fx: &mut Vec<Effect>,
-    ) {
-        let token = self.token();
-        self.owe_under(view, token, id, of, kind, waits, reason, lane, fx);
+        self.owe(
+            token,
+            id,
+            Pending {
+                lane,
+                ..Pending::owed(kind, waits, of, id)
+            },
+        );
     }
 
     /// Owes an acknowledgement; it is paid at once when nothing is waited for or owed before it.
-    #[expect(clippy::too_many_arguments, reason = "one acknowledgement in all its parts")]
-    fn owe_under(
-        &mut self,
-        _view: View<'_>,
-        token: Token,
-        id: ConnId,
-        of: (usize, u64),
-        kind: Kind,
-        waits: usize,
-        reason: ReasonCode,
-        lane: Option<Arc<str>>,
-        _fx: &mut Vec<Effect>,
-    ) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        if waits == 0 && conn.owed.is_empty()
-            && let Kind::Publish { packet_id, qos } = kind
+    fn owe(&mut self, token: Token, id: ConnId, pending: Pending) {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        if pending.waits == 0
+            && conn.owed.is_empty()
+            && let Kind::Publish { packet_id, qos } = pending.kind
         {
-            let ack = if qos == QoS::AtLeastOnce { AckType::PubAck } else { AckType::PubRec };
-            return self.acknowledge(id, ack, packet_id, reason);
+            let ack = if qos == QoS::AtLeastOnce {
+                AckType::PubAck
+            } else {
+                AckType::PubRec
+            };
+            return self.acknowledge(id, ack, packet_id, pending.reason);
         }
         conn.owed.push_back(token);
         conn.owes_too_much |= conn.owed.len() >= OWED_HIGH;
-        self.pending.insert(token, Pending { waits, kind, session: Some(of), conn: Some(id), reason, lane });
+        self.pending.insert(token, pending);
     }
 
     /// The publish rate of a client, as back-pressure.
     fn rate(&mut self, view: View<'_>, id: ConnId) -> Flow {
-        let Some(conn) = self.conns.get_mut(&id) else { return Flow::Close };
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return Flow::Close;
+        };
         if conn.owes_too_much {
             return Flow::Pause;
         }
-        let Some(rate) = self.config.limits.publish_rate_per_client.filter(|rate| *rate > 0) else {
+        let Some(rate) = self
+            .config
+            .limits
+            .publish_rate_per_client
+            .filter(|rate| *rate > 0)
+        else {
             return Flow::Go;
         };
         // Microseconds; a second's worth may come at once.
         let now = view.now * 1000;
-        conn.rate_debt = conn.rate_debt.max(now.saturating_sub(1_000_000)) + 1_000_000 / u64::from(rate);
-        if conn.rate_debt > now { Flow::Wait((conn.rate_debt - now).div_ceil(1000)) } else { Flow::Go }
+        conn.rate_debt =
+            conn.rate_debt.max(now.saturating_sub(1_000_000)) + 1_000_000 / u64::from(rate);
+        if conn.rate_debt > now {
+            Flow::Wait((conn.rate_debt - now).div_ceil(1000))
+        } else {
+            Flow::Go
+        }
     }
 
     pub(super) fn protocol_error(
@@ -579,12 +435,19 @@ impl Shard {
 
 /// Topic length and levels.
 pub(super) fn fits(limits: &isthmus_config::Limits, topic: &str) -> bool {
-    let length = if limits.lengths_in_characters { topic.chars().count() } else { topic.len() };
+    let length = if limits.lengths_in_characters {
+        topic.chars().count()
+    } else {
+        topic.len()
+    };
     length <= limits.max_topic_length as usize
         && topic.bytes().filter(|b| *b == b'/').count() < limits.max_topic_levels as usize
 }
 
-fn resolve_alias(conn: &mut super::connection::Conn, packet: &Publish<'_>) -> Result<Arc<str>, ReasonCode> {
+fn resolve_alias(
+    conn: &mut super::connection::Conn,
+    packet: &Publish<'_>,
+) -> Result<Arc<str>, ReasonCode> {
     if !packet.subscription_ids.is_empty() {
         return Err(ReasonCode::PROTOCOL_ERROR); // [MQTT-3.3.4-6]
     }
@@ -593,9 +456,11 @@ fn resolve_alias(conn: &mut super::connection::Conn, packet: &Publish<'_>) -> Re
         Some(alias) if alias == 0 || alias > super::connect::TOPIC_ALIASES => {
             Err(ReasonCode::TOPIC_ALIAS_INVALID)
         }
-        Some(alias) if packet.topic.is_empty() => {
-            conn.aliases.get(&alias).cloned().ok_or(ReasonCode::PROTOCOL_ERROR)
-        }
+        Some(alias) if packet.topic.is_empty() => conn
+            .aliases
+            .get(&alias)
+            .cloned()
+            .ok_or(ReasonCode::PROTOCOL_ERROR),
         Some(alias) => {
             let topic: Arc<str> = Arc::from(packet.topic);
             conn.aliases.insert(alias, topic.clone());

@@ -2,6 +2,7 @@
 //! position, then it is open (architecture section 3, "Restore").
 
 use super::commit::owner_write;
+use super::confirm::Kind;
 use super::connect::presence;
 use super::connection::Ended;
 use super::effect::{Effect, Topic, Write};
@@ -11,8 +12,10 @@ use super::subscribe::route_write;
 use super::will::Will;
 use super::{Shard, View};
 use crate::queue::{Entry, Queue};
-use super::confirm::Kind;
-use crate::record::{ChunkRecord, InboxRecord, MarkRecord, OwnerRecord, Qos2Record, RecordError, SessionRecord, StateKey, WillRecord, decode, encode};
+use crate::record::{
+    ChunkRecord, InboxRecord, MarkRecord, OwnerRecord, Qos2Record, RecordError, SessionRecord,
+    StateKey, WillRecord, decode, encode,
+};
 use crate::routes::Kinds;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -47,7 +50,11 @@ impl Shard {
             match StateKey::decode(key)? {
                 StateKey::Session(client) => drop(found.sessions.insert(client, decode(value)?)),
                 StateKey::Chunk(n, client) => {
-                    found.chunks.entry(client).or_default().insert(n, decode(value)?);
+                    found
+                        .chunks
+                        .entry(client)
+                        .or_default()
+                        .insert(n, decode(value)?);
                 }
                 StateKey::Qos2(id, client) => found.qos2.push((client, id, decode(value)?)),
                 StateKey::Mark(client) => found.marks.push((client, decode(value)?)),
@@ -56,14 +63,18 @@ impl Shard {
         }
         self.slots.insert(slot_no, Slot::new(position));
         self.delete_leftovers(slot_no, &found);
-        let marked: rustc_hash::FxHashSet<&str> = found.marks.iter().map(|(client, _)| *client).collect();
+        let marked: rustc_hash::FxHashSet<&str> =
+            found.marks.iter().map(|(client, _)| *client).collect();
         for (client, record) in std::mem::take(&mut found.sessions) {
             let was_connected = marked.contains(client);
             let chunks = found.chunks.remove(client).unwrap_or_default();
             self.restore_session(view, slot_no, client, record, chunks, was_connected, fx);
         }
         for (client, id, record) in found.qos2 {
-            let session = self.by_client.get(client).and_then(|key| self.sessions.get_mut(*key));
+            let session = self
+                .by_client
+                .get(client)
+                .and_then(|key| self.sessions.get_mut(*key));
             if let Some(session) = session.filter(|s| s.incarnation == record.incarnation) {
                 session.received.insert(id, Received::Stored);
             }
@@ -79,29 +90,50 @@ impl Shard {
         for (client, mark) in found.marks {
             self.end_lost_client(view, slot_no, client, &mark);
         }
-        let opened = InboxRecord::Opened(OwnerRecord {
+        let restore = self.incarnation();
+        if let Some(slot) = self.slots.get_mut(&slot_no) {
+            slot.restore = restore;
+        }
+        let owner = OwnerRecord {
             node: self.config.node.to_string(),
             start: self.config.start,
-        });
+        };
+        let opened = InboxRecord::Opened { owner, restore };
         let token = self.token();
         self.wait(token, Kind::Nothing, 1, None);
-        fx.push(Effect::Write(token, Write {
-            topic: Topic::Inbox,
-            slot: Some(slot_no),
-            key: None,
-            value: Some(encode(&opened)),
-            headers: Vec::new(),
-        }));
+        fx.push(Effect::Write(
+            token,
+            Write {
+                topic: Topic::Inbox,
+                slot: Some(slot_no),
+                key: None,
+                value: Some(encode(&opened)),
+                headers: Vec::new(),
+            },
+        ));
         Ok(())
     }
 
     /// What belongs to no session: the second producer's word may come after a session's end.
     fn delete_leftovers(&mut self, slot_no: u16, found: &Found<'_>) {
-        let Some(slot) = self.slots.get_mut(&slot_no) else { return };
-        let owned = |client: &str, incarnation| found.sessions.get(client).is_some_and(|s| s.incarnation == incarnation);
-        let chunks = found.chunks.iter().flat_map(|(client, chunks)| chunks.iter().map(|(n, c)| (*client, *n, c)));
+        let Some(slot) = self.slots.get_mut(&slot_no) else {
+            return;
+        };
+        let owned = |client: &str, incarnation| {
+            found
+                .sessions
+                .get(client)
+                .is_some_and(|s| s.incarnation == incarnation)
+        };
+        let chunks = found
+            .chunks
+            .iter()
+            .flat_map(|(client, chunks)| chunks.iter().map(|(n, c)| (*client, *n, c)));
         let chunks = chunks.filter(|(client, _, chunk)| !owned(client, chunk.incarnation));
-        let qos2 = found.qos2.iter().filter(|(client, _, record)| !owned(client, record.incarnation));
+        let qos2 = found
+            .qos2
+            .iter()
+            .filter(|(client, _, record)| !owned(client, record.incarnation));
         let keys = chunks.map(|(client, n, _)| StateKey::Chunk(n, client));
         for key in keys.chain(qos2.map(|(client, id, _)| StateKey::Qos2(*id, client))) {
             slot.writes.push(Write {
@@ -114,7 +146,10 @@ impl Shard {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all that the changelog has of a session")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all that the changelog has of a session"
+    )]
     fn restore_session(
         &mut self,
         view: View<'_>,
@@ -125,7 +160,9 @@ impl Shard {
         was_connected: bool,
         fx: &mut Vec<Effect>,
     ) {
-        let own = chunks.into_iter().filter(|(_, chunk)| chunk.incarnation == record.incarnation);
+        let own = chunks
+            .into_iter()
+            .filter(|(_, chunk)| chunk.incarnation == record.incarnation);
         let chunks: BTreeMap<u64, Vec<Entry>> = own.map(|(n, chunk)| (n, chunk.entries)).collect();
         let client: Arc<str> = Arc::from(client);
         let mut session = Session::new(client.clone(), slot_no, record.incarnation, record.expiry);
@@ -147,7 +184,11 @@ impl Shard {
             self.expiries.insert((at, key, record.incarnation));
         }
         for (filter, options) in record.subscriptions {
-            let sub = Sub { live: Some(options), durable: Some(options), ..Sub::default() };
+            let sub = Sub {
+                live: Some(options),
+                durable: Some(options),
+                ..Sub::default()
+            };
             self.set_sub(key, &filter, Some(sub), fx);
         }
         self.refresh_rights(key, fx);
@@ -163,7 +204,13 @@ impl Shard {
     }
 
     /// A client that the last owner still had: its will and its disconnect event (rulings 16, 18).
-    fn end_lost_client(&mut self, view: View<'_>, slot_no: u16, client: &str, mark: &MarkRecord<'_>) {
+    fn end_lost_client(
+        &mut self,
+        view: View<'_>,
+        slot_no: u16,
+        client: &str,
+        mark: &MarkRecord<'_>,
+    ) {
         let client: Arc<str> = Arc::from(client);
         let now = view.now.max(mark.ts + 1);
         let ts = self.presence_ts(&client, now);
@@ -176,7 +223,8 @@ impl Shard {
             ("reason", Ended::ServerLost.reason().to_owned()),
         ];
         if let Some(slot) = self.slots.get_mut(&slot_no) {
-            slot.writes.push(presence(Topic::Disconnect, &client, ts, headers));
+            slot.writes
+                .push(presence(Topic::Disconnect, &client, ts, headers));
             slot.writes.push(Write {
                 topic: Topic::State,
                 slot: Some(slot_no),
@@ -186,10 +234,17 @@ impl Shard {
             });
         }
         if let Some((message, delay)) = &mark.will {
-            let session = self.by_client.get(&client).and_then(|key| self.sessions.get(*key));
+            let session = self
+                .by_client
+                .get(&client)
+                .and_then(|key| self.sessions.get(*key));
             let expiry = session.map_or(0, |s| s.expiry);
             let username = mark.username.as_deref().map(Arc::from);
-            let will = Will { message: Arc::new(message.to_message()), delay: *delay, username };
+            let will = Will {
+                message: Arc::new(message.to_message()),
+                delay: *delay,
+                username,
+            };
             self.owe_will(view, &client, will, expiry);
         }
         self.commits.note(slot_no);
@@ -198,26 +253,36 @@ impl Shard {
     /// The inbox has been read up to where it stood: clients are served.
     pub(super) fn open_slot(&mut self, view: View<'_>, slot_no: u16, fx: &mut Vec<Effect>) {
         let restoring = |slot: &&mut Slot| slot.phase == Phase::Restoring;
-        let Some(slot) = self.slots.get_mut(&slot_no).filter(restoring) else { return };
+        let Some(slot) = self.slots.get_mut(&slot_no).filter(restoring) else {
+            return;
+        };
         slot.phase = Phase::Open;
         for key in std::mem::take(&mut slot.lost) {
             if let Some(session) = self.sessions.get_mut(key).filter(|s| s.slot == slot_no) {
-                session.queue.assume_sent(usize::from(self.config.limits.max_inflight));
+                session
+                    .queue
+                    .assume_sent(usize::from(self.config.limits.max_inflight));
                 slot.dirty.insert(key);
             }
         }
-        slot.writes.push(owner_write(slot_no, &self.config.node, self.config.start));
+        slot.writes
+            .push(owner_write(slot_no, &self.config.node, self.config.start));
         // What clean sessions of the last owner subscribed to is gone with them.
         for filter in view.routes.filters_of(slot_no) {
             if !slot.wanted.contains_key(&filter) {
-                slot.writes.push(route_write(slot_no, &filter, Kinds::default()));
-                fx.push(Effect::Route { slot: slot_no, filter, kinds: Kinds::default() });
+                slot.writes
+                    .push(route_write(slot_no, &filter, Kinds::default()));
+                fx.push(Effect::Route {
+                    slot: slot_no,
+                    filter,
+                    kinds: Kinds::default(),
+                });
             }
         }
         self.commits.note(slot_no);
         self.admit_parked(view, slot_no, fx);
         self.publish_due_wills(view, fx);
-        self.flush(view, fx, true);
+        self.flush(fx, true);
     }
 
     /// The group is lost, not the clients: nothing durable moves until [`Shard::resume_slot`] or
@@ -230,15 +295,23 @@ impl Shard {
 
     /// Assigned again, and nobody else had it meanwhile: goes on from memory. Yields the inbox
     /// offset to read from; `None` where the slot must be restored.
-    pub fn resume_slot(&mut self, view: View<'_>, slot_no: u16, fx: &mut Vec<Effect>) -> Option<i64> {
-        let slot = self.slots.get_mut(&slot_no).filter(|slot| slot.phase == Phase::Suspended)?;
+    pub fn resume_slot(
+        &mut self,
+        view: View<'_>,
+        slot_no: u16,
+        fx: &mut Vec<Effect>,
+    ) -> Option<i64> {
+        let slot = self
+            .slots
+            .get_mut(&slot_no)
+            .filter(|slot| slot.phase == Phase::Suspended)?;
         slot.phase = Phase::Open;
         let (position, lags) = (slot.position, slot.lags());
         if lags {
             self.commits.note(slot_no);
         }
         self.publish_due_wills(view, fx);
-        self.flush(view, fx, true);
+        self.flush(fx, true);
         Some(position)
     }
 
@@ -249,7 +322,7 @@ impl Shard {
         for id in of_slot.filter_map(|(_, s)| s.conn).collect::<Vec<_>>() {
             self.end(view, id, Ended::ServerShutdown, fx);
         }
-        self.flush(view, fx, true);
+        self.flush(fx, true);
     }
 
     /// Another has the slot: its clients go, its sessions are no longer here. Nothing is said
@@ -258,15 +331,22 @@ impl Shard {
         self.slots.remove(&slot_no);
         self.commits.forget(slot_no);
         let slots = self.config.slots;
-        self.wills.retain(|client| crate::hash::slot(client, slots) != slot_no);
-        let keys: Vec<usize> =
-            self.sessions.iter().filter(|(_, s)| s.slot == slot_no).map(|(key, _)| key).collect();
+        self.wills
+            .retain(|client| crate::hash::slot(client, slots) != slot_no);
+        let keys: Vec<usize> = self
+            .sessions
+            .iter()
+            .filter(|(_, s)| s.slot == slot_no)
+            .map(|(key, _)| key)
+            .collect();
         for key in keys {
             if let Some(id) = self.sessions.get(key).and_then(|s| s.conn) {
                 self.end(view, id, Ended::ServerShutdown, fx);
             }
             self.forget_expiry(key);
-            let Some(session) = self.sessions.try_remove(key) else { continue };
+            let Some(session) = self.sessions.try_remove(key) else {
+                continue;
+            };
             self.by_client.remove(&session.client_id);
             for filter in session.subs.keys() {
                 self.index.set(filter, key, None);

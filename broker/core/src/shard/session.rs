@@ -56,7 +56,10 @@ impl Index {
         if let Some((group, inner)) = isthmus_mqtt::topic::parse_shared(filter) {
             let groups = self.shared.entry(inner.into()).or_default();
             if !groups.iter().any(|g| &*g.name == group) {
-                groups.push(Group { name: group.into(), members: Vec::new() });
+                groups.push(Group {
+                    name: group.into(),
+                    members: Vec::new(),
+                });
             }
             if let Some(found) = groups.iter_mut().find(|g| &*g.name == group) {
                 replace(&mut found.members, session, entry);
@@ -80,8 +83,12 @@ impl Index {
 
     /// A member has its turn.
     pub(super) fn served(&mut self, name: &str, filter: &str, session: usize, turn: usize) {
-        let group = self.shared.get_mut(filter).and_then(|groups| groups.iter_mut().find(|g| &*g.name == name));
-        if let Some(entry) = group.and_then(|g| g.members.iter_mut().find(|e| e.session == session)) {
+        let group = self
+            .shared
+            .get_mut(filter)
+            .and_then(|groups| groups.iter_mut().find(|g| &*g.name == name));
+        if let Some(entry) = group.and_then(|g| g.members.iter_mut().find(|e| e.session == session))
+        {
             entry.served = turn;
         }
     }
@@ -90,7 +97,12 @@ impl Index {
 fn replace(entries: &mut Vec<Entry>, session: usize, entry: Option<Entry>) {
     let at = entries.iter().position(|e| e.session == session);
     match (at.and_then(|at| entries.get_mut(at)), entry) {
-        (Some(old), Some(new)) => *old = Entry { served: old.served, ..new },
+        (Some(old), Some(new)) => {
+            *old = Entry {
+                served: old.served,
+                ..new
+            }
+        }
         (None, Some(new)) => entries.push(new),
         (_, None) => {
             if let Some(at) = at {

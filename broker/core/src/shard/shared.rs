@@ -3,10 +3,10 @@
 
 use super::confirm::Kind;
 use super::effect::{Effect, Live, Topic, Write};
-use super::publish::Manner;
-use super::subscribe::kinds as wants;
+use super::route::Manner;
 use super::session::{Entry, Sent};
 use super::slot::Body;
+use super::subscribe::kinds as wants;
 use super::{Shard, View};
 use crate::message::Message;
 use crate::queue::State;
@@ -18,16 +18,23 @@ use std::sync::Arc;
 /// The slot whose turn it is, and whether by its inbox.
 fn choose(slots: &[(u16, Kinds)], turn: usize, by_inbox: bool) -> Option<(u16, bool)> {
     let nth = |wanted: Kinds| {
-        let able: Vec<_> = slots.iter().filter(|(_, kinds)| kinds.any(wanted)).collect();
+        let able: Vec<_> = slots
+            .iter()
+            .filter(|(_, kinds)| kinds.any(wanted))
+            .collect();
         let at = turn % able.len().max(1);
-        able.get(at).map(|(slot, kinds)| (*slot, *kinds, turn / able.len().max(1)))
+        able.get(at)
+            .map(|(slot, kinds)| (*slot, *kinds, turn / able.len().max(1)))
     };
     if let Some((slot, kinds, round)) = nth(Kinds::LIVE | Kinds::DURABLE_ONLINE) {
         let both = kinds.any(Kinds::LIVE) && kinds.any(Kinds::DURABLE_ONLINE);
         let durable = kinds.any(Kinds::DURABLE_ONLINE) && !(both && round % 2 == 1);
         return Some((slot, durable && by_inbox));
     }
-    by_inbox.then(|| nth(Kinds::DURABLE)).flatten().map(|(slot, _, _)| (slot, true))
+    by_inbox
+        .then(|| nth(Kinds::DURABLE))
+        .flatten()
+        .map(|(slot, _, _)| (slot, true))
 }
 
 impl Shard {
@@ -38,7 +45,10 @@ impl Shard {
         let name = format!("$share/{}/{}", hit.group, hit.filter);
         for (number, kinds) in &mut slots {
             if let Some(slot) = self.slots.get(number) {
-                *kinds = slot.wanted.get(&*name).map_or(Kinds::default(), |wanted| wants(*wanted));
+                *kinds = slot
+                    .wanted
+                    .get(&*name)
+                    .map_or(Kinds::default(), |wanted| wants(*wanted));
             }
         }
         choose(&slots, hit.turn, by_inbox)
@@ -54,7 +64,9 @@ impl Shard {
     ) -> Option<Entry> {
         self.turn = self.turn.wrapping_add(1);
         let members = &self.index.group(group, filter)?.members;
-        let able = members.iter().filter(|e| e.slot == slot && !e.sub.silent && able(self, e));
+        let able = members
+            .iter()
+            .filter(|e| e.slot == slot && !e.sub.silent && able(self, e));
         let member = able.min_by_key(|e| e.served)?.clone();
         self.index.served(group, filter, member.session, self.turn);
         Some(member)
@@ -99,8 +111,15 @@ impl Shard {
             }
             return;
         }
-        let target = Target { shared: vec![group], by_filter, ..Target::default() };
-        let record = InboxRecord::Message { message: MessageRecord::from(&**message), target };
+        let target = Target {
+            shared: vec![group],
+            by_filter,
+            ..Target::default()
+        };
+        let record = InboxRecord::Message {
+            message: MessageRecord::from(&**message),
+            target,
+        };
         let write = Write {
             topic: Topic::Inbox,
             slot: Some(slot),
@@ -122,18 +141,28 @@ impl Shard {
 
     /// A member's session ends: its unsent and QoS 1 messages move on.
     pub(super) fn hand_on_shared(&mut self, view: View<'_>, key: usize, fx: &mut Vec<Effect>) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
         let slot_no = session.slot;
         let live = std::mem::take(&mut session.live);
         let moves = |qos: QoS, sent: bool| !sent || qos == QoS::AtLeastOnce;
-        let window = session.queue.window().filter(|(_, e)| e.state() == State::Sent);
+        let window = session
+            .queue
+            .window()
+            .filter(|(_, e)| e.state() == State::Sent);
         let owed: Vec<i64> = window
             .chain(session.queue.unsent())
             .filter(|(_, e)| e.shared() && moves(e.qos(), e.state() == State::Sent))
             .map(|(_, e)| e.offset())
             .collect();
         // Its subscriptions no longer count as members.
-        let filters: Vec<Box<str>> = session.subs.keys().filter(|f| f.starts_with("$share/")).cloned().collect();
+        let filters: Vec<Box<str>> = session
+            .subs
+            .keys()
+            .filter(|f| f.starts_with("$share/"))
+            .cloned()
+            .collect();
         for filter in &filters {
             self.set_sub(key, filter, None, fx);
         }
@@ -141,12 +170,24 @@ impl Shard {
             if let Some((group, filter)) = &entry.shared
                 && moves(entry.qos, entry.sent != Sent::No)
             {
-                self.forward(view, &entry.message, entry.name.is_some(), (group, filter), None, fx);
+                self.forward(
+                    view,
+                    &entry.message,
+                    entry.name.is_some(),
+                    (group, filter),
+                    None,
+                    fx,
+                );
             }
         }
-        let Some(slot) = self.slots.get_mut(&slot_no) else { return };
+        let Some(slot) = self.slots.get_mut(&slot_no) else {
+            return;
+        };
         for offset in owed {
-            slot.orphans.entry(offset).or_default().extend(filters.iter().cloned());
+            slot.orphans
+                .entry(offset)
+                .or_default()
+                .extend(filters.iter().cloned());
             slot.wants.insert(offset);
         }
         self.forward_orphans(view, slot_no, fx);
@@ -154,7 +195,9 @@ impl Shard {
 
     /// Sends on what is at hand, and asks for the rest.
     pub(super) fn forward_orphans(&mut self, view: View<'_>, slot_no: u16, fx: &mut Vec<Effect>) {
-        let Some(slot) = self.slots.get_mut(&slot_no) else { return };
+        let Some(slot) = self.slots.get_mut(&slot_no) else {
+            return;
+        };
         let mut ready: Vec<(i64, Option<Body>)> = Vec::new();
         for offset in slot.orphans.keys() {
             if let Some(body) = slot.body(*offset) {
@@ -162,17 +205,28 @@ impl Shard {
             }
         }
         for (offset, body) in ready {
-            let Some(slot) = self.slots.get_mut(&slot_no) else { return };
+            let Some(slot) = self.slots.get_mut(&slot_no) else {
+                return;
+            };
             let left = slot.orphans.remove(&offset).unwrap_or_default();
             slot.wants.remove(&offset);
             self.commits.note(slot_no);
             let Some(body) = body else { continue };
             // Of several groups in one record it is owed to the one that the session was in, as far
             // as it had not unsubscribed.
-            let was_in = |(group, filter): &&(Box<str>, Box<str>)| left.contains(&*format!("$share/{group}/{filter}"));
+            let was_in = |(group, filter): &&(Box<str>, Box<str>)| {
+                left.contains(&*format!("$share/{group}/{filter}"))
+            };
             let any = !body.shared.iter().any(|g| was_in(&g));
             for (group, filter) in body.shared.iter().filter(|g| any || was_in(g)) {
-                self.forward(view, &body.message, body.by_filter, (group, filter), Some(slot_no), fx);
+                self.forward(
+                    view,
+                    &body.message,
+                    body.by_filter,
+                    (group, filter),
+                    Some(slot_no),
+                    fx,
+                );
             }
         }
         self.fetch(slot_no, fx);

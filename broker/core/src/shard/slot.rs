@@ -38,7 +38,10 @@ impl Recent {
     }
 
     pub(super) fn get(&self, offset: i64) -> Option<&Body> {
-        let at = self.bodies.binary_search_by_key(&offset, |(o, _)| *o).ok()?;
+        let at = self
+            .bodies
+            .binary_search_by_key(&offset, |(o, _)| *o)
+            .ok()?;
         self.bodies.get(at).map(|(_, body)| body)
     }
 
@@ -69,6 +72,8 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) phase: Phase,
+    /// Which restore of this process it came by.
+    pub(super) restore: u64,
     /// The next inbox offset to be looked at.
     pub(super) position: i64,
     /// The position that the last commit named.
@@ -95,6 +100,7 @@ impl Slot {
     pub(super) fn new(position: i64) -> Self {
         Self {
             phase: Phase::Restoring,
+            restore: 0,
             position,
             reported: -1,
             writes: Vec::new(),
@@ -116,7 +122,9 @@ impl Slot {
 
     /// Every inbox record before it has had its effect.
     pub(super) fn safe_position(&self) -> i64 {
-        self.orphans.first_key_value().map_or(self.position, |(offset, _)| *offset)
+        self.orphans
+            .first_key_value()
+            .map_or(self.position, |(offset, _)| *offset)
     }
 
     pub(super) fn body(&self, offset: i64) -> Option<Option<&Body>> {

@@ -10,16 +10,27 @@ use super::session::{Entry, Sub};
 use super::slot::Wanted;
 use super::{Shard, View};
 use crate::message::Message;
-use crate::record::{InboxRecord, Marker, MessageRecord, RetainedFor, SubscriptionRecord, Target, encode, qos};
+use crate::record::{
+    InboxRecord, Marker, MessageRecord, RetainedFor, SubscriptionRecord, Target, encode, qos,
+};
 use crate::routes::Kinds;
 use isthmus_mqtt::{
-    Packet, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeFilter, Unsubscribe, Version, topic,
+    Packet, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeFilter, Unsubscribe,
+    Version, topic,
 };
 use std::sync::Arc;
 
 impl Shard {
-    pub(super) fn subscribe(&mut self, view: View<'_>, id: ConnId, packet: &Subscribe<'_>, fx: &mut Vec<Effect>) -> Flow {
-        let Some(conn) = self.conns.get(&id) else { return Flow::Close };
+    pub(super) fn subscribe(
+        &mut self,
+        view: View<'_>,
+        id: ConnId,
+        packet: &Subscribe<'_>,
+        fx: &mut Vec<Effect>,
+    ) -> Flow {
+        let Some(conn) = self.conns.get(&id) else {
+            return Flow::Close;
+        };
         let (key, version) = (conn.session, conn.version);
         let mut reasons = Vec::with_capacity(packet.filters.len());
         let mut changes = Vec::new();
@@ -32,7 +43,11 @@ impl Shard {
                 return self.protocol_error(view, id, ReasonCode::PROTOCOL_ERROR, fx); // [MQTT-3.8.3-4]
             }
             if let Some(reason) = self.refused_filter(key, wanted.filter) {
-                reasons.push(if version == Version::V5 { reason } else { ReasonCode::UNSPECIFIED_ERROR });
+                reasons.push(if version == Version::V5 {
+                    reason
+                } else {
+                    ReasonCode::UNSPECIFIED_ERROR
+                });
                 continue;
             }
             reasons.push(ReasonCode(wanted.options.qos as u8));
@@ -56,8 +71,16 @@ impl Shard {
         Flow::Go
     }
 
-    pub(super) fn unsubscribe(&mut self, view: View<'_>, id: ConnId, packet: &Unsubscribe<'_>, fx: &mut Vec<Effect>) -> Flow {
-        let Some(conn) = self.conns.get(&id) else { return Flow::Close };
+    pub(super) fn unsubscribe(
+        &mut self,
+        view: View<'_>,
+        id: ConnId,
+        packet: &Unsubscribe<'_>,
+        fx: &mut Vec<Effect>,
+    ) -> Flow {
+        let Some(conn) = self.conns.get(&id) else {
+            return Flow::Close;
+        };
         let (key, version) = (conn.session, conn.version);
         let mut reasons = Vec::with_capacity(packet.filters.len());
         let mut changes = Vec::new();
@@ -65,9 +88,19 @@ impl Shard {
             if topic::validate_filter(filter).is_err() && version != Version::V5 {
                 return self.protocol_error(view, id, ReasonCode::TOPIC_FILTER_INVALID, fx);
             }
-            let Some(session) = self.sessions.get(key) else { return Flow::Close };
-            let had = session.subs.get(*filter).copied().filter(|sub| sub.live.is_some());
-            reasons.push(if had.is_some() { ReasonCode::SUCCESS } else { ReasonCode::NO_SUBSCRIPTION_EXISTED });
+            let Some(session) = self.sessions.get(key) else {
+                return Flow::Close;
+            };
+            let had = session
+                .subs
+                .get(*filter)
+                .copied()
+                .filter(|sub| sub.live.is_some());
+            reasons.push(if had.is_some() {
+                ReasonCode::SUCCESS
+            } else {
+                ReasonCode::NO_SUBSCRIPTION_EXISTED
+            });
             let Some(mut sub) = had else { continue };
             sub.live = None;
             let left = (session.durable && sub.durable.is_some()).then_some(sub);
@@ -84,18 +117,6 @@ impl Shard {
         Flow::Go
     }
 
-    /// An administrator takes a subscription from a client. Yields whether it had it.
-    pub fn unsubscribe_for(&mut self, view: View<'_>, client_id: &str, filter: &str, fx: &mut Vec<Effect>) -> bool {
-        let Some(key) = self.by_client.get(client_id).copied() else { return false };
-        let Some(session) = self.sessions.get(key) else { return false };
-        let Some(mut sub) = session.subs.get(filter).copied() else { return false };
-        sub.live = None;
-        let left = (session.durable && sub.durable.is_some()).then_some(sub);
-        self.set_sub(key, filter, left, fx);
-        self.mark(view, key, vec![(filter.to_owned(), None)], Vec::new());
-        true
-    }
-
     fn refused_filter(&self, key: usize, filter: &str) -> Option<ReasonCode> {
         let limits = &self.config.limits;
         let session = self.sessions.get(key)?;
@@ -110,10 +131,22 @@ impl Shard {
     }
 
     /// Takes a subscription in for live deliveries; yields whether it is a new one.
-    fn add(&mut self, key: usize, filter: &str, options: SubscriptionRecord, fx: &mut Vec<Effect>) -> bool {
-        let Some(session) = self.sessions.get(key) else { return false };
+    fn add(
+        &mut self,
+        key: usize,
+        filter: &str,
+        options: SubscriptionRecord,
+        fx: &mut Vec<Effect>,
+    ) -> bool {
+        let Some(session) = self.sessions.get(key) else {
+            return false;
+        };
         let before = session.subs.get(filter).copied().unwrap_or_default();
-        let sub = Sub { live: Some(options), silent: false, ..before };
+        let sub = Sub {
+            live: Some(options),
+            silent: false,
+            ..before
+        };
         self.set_sub(key, filter, Some(sub), fx);
         before.live.is_none()
     }
@@ -134,13 +167,17 @@ impl Shard {
         if !sends || topic::parse_shared(wanted.filter).is_some() {
             return;
         }
-        view.retained.matching(wanted.filter, view.now, &mut |message| {
-            found.push((wanted.filter.to_owned(), options, message.clone()));
-        });
+        view.retained
+            .matching(wanted.filter, view.now, &mut |message| {
+                found.push((wanted.filter.to_owned(), options, message.clone()));
+            });
     }
 
     /// Answers SUBSCRIBE or UNSUBSCRIBE, at once or when the change is committed.
-    #[expect(clippy::too_many_arguments, reason = "whose change, what, and the answer")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "whose change, what, and the answer"
+    )]
     fn change(
         &mut self,
         view: View<'_>,
@@ -151,7 +188,9 @@ impl Shard {
         answer: &Packet<'_>,
         fx: &mut Vec<Effect>,
     ) {
-        let Some(session) = self.sessions.get(key) else { return };
+        let Some(session) = self.sessions.get(key) else {
+            return;
+        };
         let (durable, slot, no_local) = (session.durable, session.slot, session.client_id.clone());
         let mut now = Vec::new();
         let mut by_inbox = Vec::new();
@@ -175,22 +214,34 @@ impl Shard {
         if isthmus_mqtt::encode::encode(answer, self.version(id), &mut bytes).is_err() {
             return self.end(view, id, Ended::Protocol(ReasonCode::UNSPECIFIED_ERROR), fx);
         }
-        self.mark(view, key, changes, by_inbox);
-        self.commit_for(slot, Waiter::Answer { conn: id, bytes, retained: now });
+        self.mark(key, changes, by_inbox);
+        self.commit_for(
+            slot,
+            Waiter::Answer {
+                conn: id,
+                bytes,
+                retained: now,
+            },
+        );
     }
 
     /// Writes the marker of a change, and the retained messages that are due behind it.
     fn mark(
         &mut self,
-        _view: View<'_>,
         key: usize,
         changes: Vec<(String, Option<SubscriptionRecord>)>,
         retained: Vec<(String, Arc<Message>)>,
     ) {
-        let Some(session) = self.sessions.get(key).filter(|session| session.durable) else { return };
+        let Some(session) = self.sessions.get(key).filter(|session| session.durable) else {
+            return;
+        };
         let slot_no = session.slot;
         let (client_id, incarnation) = (session.client_id.to_string(), session.incarnation);
-        let marker = InboxRecord::Marker(Marker { client_id: client_id.clone(), incarnation, changes });
+        let marker = InboxRecord::Marker(Marker {
+            client_id: client_id.clone(),
+            incarnation,
+            changes,
+        });
         let to_inbox = |value| Write {
             topic: Topic::Inbox,
             slot: Some(slot_no),
@@ -198,38 +249,85 @@ impl Shard {
             value: Some(value),
             headers: Vec::new(),
         };
-        let Some(slot) = self.slots.get_mut(&slot_no) else { return };
+        let Some(slot) = self.slots.get_mut(&slot_no) else {
+            return;
+        };
         slot.writes.push(to_inbox(encode(&marker)));
         for (filter, message) in retained {
-            let only = RetainedFor { client_id: client_id.clone(), incarnation, filter };
-            let target = Target { retained: Some(only), ..Target::default() };
-            let record = InboxRecord::Message { message: MessageRecord::from(&*message), target };
+            let only = RetainedFor {
+                client_id: client_id.clone(),
+                incarnation,
+                filter,
+            };
+            let target = Target {
+                retained: Some(only),
+                ..Target::default()
+            };
+            let record = InboxRecord::Message {
+                message: MessageRecord::from(&*message),
+                target,
+            };
             slot.writes.push(to_inbox(encode(&record)));
         }
         self.commits.note(slot_no);
     }
 
     /// Puts a subscription into session, index and route; `None` takes it out.
-    pub(super) fn set_sub(&mut self, key: usize, filter: &str, sub: Option<Sub>, fx: &mut Vec<Effect>) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        let before = session.subs.get(filter).map_or(Wanted::default(), |old| old.counted);
+    pub(super) fn set_sub(
+        &mut self,
+        key: usize,
+        filter: &str,
+        sub: Option<Sub>,
+        fx: &mut Vec<Effect>,
+    ) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let before = session
+            .subs
+            .get(filter)
+            .map_or(Wanted::default(), |old| old.counted);
         let shared = filter.starts_with("$share/");
         let online = session.conn.is_some();
-        let now = sub.map_or(Wanted::default(), |sub| wants(&sub, session.durable, shared, online));
-        let entry = sub.map(|sub| Sub { counted: now, ..sub });
+        let now = sub.map_or(Wanted::default(), |sub| {
+            wants(&sub, session.durable, shared, online)
+        });
+        let entry = sub.map(|sub| Sub {
+            counted: now,
+            ..sub
+        });
         match entry {
             Some(sub) => drop(session.subs.insert(filter.into(), sub)),
             None => drop(session.subs.remove(filter)),
         }
         let (slot_no, keeps) = (session.slot, session.durable);
-        self.index.set(filter, key, entry.map(|sub| Entry { session: key, slot: slot_no, keeps, sub, served: 0 }));
+        self.index.set(
+            filter,
+            key,
+            entry.map(|sub| Entry {
+                session: key,
+                slot: slot_no,
+                keeps,
+                sub,
+                served: 0,
+            }),
+        );
         if before != now {
             self.recount(slot_no, filter, before, now, fx);
         }
     }
 
-    fn recount(&mut self, slot_no: u16, filter: &str, before: Wanted, now: Wanted, fx: &mut Vec<Effect>) {
-        let Some(slot) = self.slots.get_mut(&slot_no) else { return };
+    fn recount(
+        &mut self,
+        slot_no: u16,
+        filter: &str,
+        before: Wanted,
+        now: Wanted,
+        fx: &mut Vec<Effect>,
+    ) {
+        let Some(slot) = self.slots.get_mut(&slot_no) else {
+            return;
+        };
         let wanted = slot.wanted.entry(filter.into()).or_default();
         let was = kinds(*wanted);
         wanted.live = wanted.live + now.live - before.live;
@@ -242,14 +340,23 @@ impl Shard {
         if was != is {
             slot.writes.push(route_write(slot_no, filter, is));
             self.commits.note(slot_no);
-            fx.push(Effect::Route { slot: slot_no, filter: filter.into(), kinds: is });
+            fx.push(Effect::Route {
+                slot: slot_no,
+                filter: filter.into(),
+                kinds: is,
+            });
         }
     }
 
     /// A durable session came or went: members of shared subscriptions are online or not.
     pub(super) fn recount_shared(&mut self, key: usize, fx: &mut Vec<Effect>) {
-        let Some(session) = self.sessions.get(key).filter(|s| s.durable) else { return };
-        let shared = session.subs.iter().filter(|(filter, _)| filter.starts_with("$share/"));
+        let Some(session) = self.sessions.get(key).filter(|s| s.durable) else {
+            return;
+        };
+        let shared = session
+            .subs
+            .iter()
+            .filter(|(filter, _)| filter.starts_with("$share/"));
         for (filter, sub) in shared.map(|(f, s)| (f.clone(), *s)).collect::<Vec<_>>() {
             self.set_sub(key, &filter, Some(sub), fx);
         }
@@ -257,11 +364,25 @@ impl Shard {
 
     /// Subscriptions whose right is gone fall silent, and speak when it returns (ruling 17).
     pub(super) fn refresh_rights(&mut self, key: usize, fx: &mut Vec<Effect>) {
-        let Some(session) = self.sessions.get(key) else { return };
+        let Some(session) = self.sessions.get(key) else {
+            return;
+        };
         let silent = |filter: &str| !session.acl.may_subscribe(filter);
-        let changed = session.subs.iter().filter(|(filter, sub)| silent(filter) != sub.silent);
-        let changed: Vec<(Box<str>, Sub)> =
-            changed.map(|(filter, sub)| (filter.clone(), Sub { silent: !sub.silent, ..*sub })).collect();
+        let changed = session
+            .subs
+            .iter()
+            .filter(|(filter, sub)| silent(filter) != sub.silent);
+        let changed: Vec<(Box<str>, Sub)> = changed
+            .map(|(filter, sub)| {
+                (
+                    filter.clone(),
+                    Sub {
+                        silent: !sub.silent,
+                        ..*sub
+                    },
+                )
+            })
+            .collect();
         for (filter, sub) in changed {
             self.set_sub(key, &filter, Some(sub), fx);
         }
@@ -271,7 +392,9 @@ impl Shard {
     pub fn directory_changed(&mut self, view: View<'_>, fx: &mut Vec<Effect>) {
         let keys: Vec<usize> = self.sessions.iter().map(|(key, _)| key).collect();
         for key in keys {
-            let Some(session) = self.sessions.get_mut(key) else { continue };
+            let Some(session) = self.sessions.get_mut(key) else {
+                continue;
+            };
             let username = session.username.clone();
             session.acl = view.directory.acl(username.as_deref(), &session.client_id);
             let conn = session.conn;
@@ -291,7 +414,10 @@ fn wants(sub: &Sub, keeps: bool, shared: bool, online: bool) -> Wanted {
         return Wanted::default();
     }
     if !keeps {
-        return Wanted { live: u32::from(sub.live.is_some()), ..Wanted::default() };
+        return Wanted {
+            live: u32::from(sub.live.is_some()),
+            ..Wanted::default()
+        };
     }
     let durable = by_inbox(&sub.live) || by_inbox(&sub.durable);
     Wanted {

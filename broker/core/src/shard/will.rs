@@ -58,7 +58,14 @@ impl Shard {
         delay: u32,
         username: Option<Arc<str>>,
     ) {
-        self.wills.armed.insert(client.clone(), Will { message, delay, username });
+        self.wills.armed.insert(
+            client.clone(),
+            Will {
+                message,
+                delay,
+                username,
+            },
+        );
     }
 
     /// A normal DISCONNECT [MQTT-3.14.4-3].
@@ -75,7 +82,9 @@ impl Shard {
         expiry: u32,
         fx: &mut Vec<Effect>,
     ) {
-        let Some(will) = self.wills.armed.remove(client) else { return };
+        let Some(will) = self.wills.armed.remove(client) else {
+            return;
+        };
         self.owe_will(view, client, will, expiry);
         self.publish_due_wills_of(view, client, fx);
     }
@@ -110,13 +119,24 @@ impl Shard {
 
     /// A will as the changelog has it.
     pub(super) fn restore_will(&mut self, client: &Arc<str>, id: u64, at: u64, will: Will) {
-        let due = Due { id, at, will, publishing: false };
+        let due = Due {
+            id,
+            at,
+            will,
+            publishing: false,
+        };
         self.wills.due.entry(client.clone()).or_default().push(due);
     }
 
     /// The session was resumed before the delay passed [MQTT-3.1.3-9].
     pub(super) fn cancel_will(&mut self, client: &Arc<str>) {
-        let waiting = self.wills.due.get(client).into_iter().flatten().filter(|d| !d.publishing);
+        let waiting = self
+            .wills
+            .due
+            .get(client)
+            .into_iter()
+            .flatten()
+            .filter(|d| !d.publishing);
         for id in waiting.map(|due| due.id).collect::<Vec<_>>() {
             self.will_done(client, id);
         }
@@ -132,15 +152,26 @@ impl Shard {
 
     pub(super) fn publish_due_wills(&mut self, view: View<'_>, fx: &mut Vec<Effect>) {
         let due = |d: &Due| !d.publishing && d.at <= view.now;
-        let clients = self.wills.due.iter().filter(|(_, wills)| wills.iter().any(due));
-        for client in clients.map(|(client, _)| client.clone()).collect::<Vec<_>>() {
+        let clients = self
+            .wills
+            .due
+            .iter()
+            .filter(|(_, wills)| wills.iter().any(due));
+        for client in clients
+            .map(|(client, _)| client.clone())
+            .collect::<Vec<_>>()
+        {
             self.publish_due_wills_of(view, &client, fx);
         }
     }
 
     fn publish_due_wills_of(&mut self, view: View<'_>, client: &Arc<str>, fx: &mut Vec<Effect>) {
         let slot = self.slot_of(client);
-        if !self.slots.get(&slot).is_some_and(super::slot::Slot::is_open) {
+        if !self
+            .slots
+            .get(&slot)
+            .is_some_and(super::slot::Slot::is_open)
+        {
             return;
         }
         let mut ready = Vec::new();
@@ -151,20 +182,26 @@ impl Shard {
             }
         }
         for (id, message, username) in ready {
-            if !view.directory.acl(username.as_deref(), client).may_publish(message.topic()) {
+            if !view
+                .directory
+                .acl(username.as_deref(), client)
+                .may_publish(message.topic())
+            {
                 self.counters.refused_acl += 1;
                 self.will_done(client, id);
                 continue;
             }
             let mut message = (*message).clone();
             message.expires_at = message.expires_at.map(|interval| view.now + interval);
-            self.publish_internally(view, Arc::new(message), Kind::Will(client.clone(), id), fx);
+            self.publish_internally(view, &Arc::new(message), Kind::Will(client.clone(), id), fx);
         }
     }
 
     /// Published and stored: nothing of it is owed any more.
     pub(super) fn will_done(&mut self, client: &Arc<str>, id: u64) {
-        let Some(wills) = self.wills.due.get_mut(client) else { return };
+        let Some(wills) = self.wills.due.get_mut(client) else {
+            return;
+        };
         wills.retain(|due| due.id != id);
         if wills.is_empty() {
             self.wills.due.remove(client);

@@ -92,14 +92,14 @@ impl World {
         }
         let mut more = Vec::new();
         {
-            let view = isthmus_core::shard::View {
+            let _view = isthmus_core::shard::View {
                 now: self.now,
                 routes: &self.routes,
                 retained: &self.retained,
                 directory: &self.rights,
                 backlogged: self.backlogged,
             };
-            self.shards[at].flush(view, &mut more, false);
+            self.shards[at].flush(&mut more, false);
         }
         if !more.is_empty() {
             self.perform(at, more);

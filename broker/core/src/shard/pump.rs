@@ -1,0 +1,342 @@
+//! A connection's window: what is unacknowledged again after a reconnect, then the durable queue,
+//! then what waits live.
+
+use super::connection::Conn;
+use super::deliver::{Match, Share, share, write};
+use super::effect::Effect;
+use super::session::{Sent, Session};
+use super::{Counters, Shard, View};
+use crate::filter::{Meet, meet};
+use crate::queue::{DURABLE_IDS, State, packet_id};
+use crate::record::SubscriptionRecord;
+use isthmus_mqtt::encode::ack;
+use isthmus_mqtt::{AckType, ReasonCode, Version, topic};
+
+impl Shard {
+    /// Sends what the window and the outbox have room for: first again what is unacknowledged,
+    /// then the durable queue, then what waits live.
+    pub(super) fn pump(&mut self, view: View<'_>, key: usize, fx: &mut Vec<Effect>) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let Some(id) = session.conn else { return };
+        let Some(conn) = self
+            .conns
+            .get_mut(&id)
+            .filter(|conn| conn.open && !conn.closing)
+        else {
+            return;
+        };
+        let Some(slot) = self.slots.get_mut(&session.slot) else {
+            return;
+        };
+        let most = self.config.limits.max_outgoing_bytes_per_client;
+        let before = conn.outbox.len();
+        let mut lacking: Vec<i64> = Vec::new();
+        while (conn.outbox.len() as u64) < most {
+            if let Some(seq) = session.resend.front().copied() {
+                let entry = session
+                    .queue
+                    .window()
+                    .find(|(s, _)| *s == seq)
+                    .map(|(_, e)| e);
+                match entry.map(|e| (e, e.state())) {
+                    Some((entry, State::Released)) => {
+                        let id = packet_id(entry.offset());
+                        ack(
+                            &mut conn.outbox,
+                            conn.version,
+                            AckType::PubRel,
+                            id,
+                            ReasonCode::SUCCESS,
+                        );
+                        // Its PUBCOMP makes room.
+                        conn.inflight += 1;
+                    }
+                    Some((entry, State::Sent)) => {
+                        if conn.inflight >= conn.window {
+                            break;
+                        }
+                        match slot.body(entry.offset()) {
+                            None => {
+                                lacking.push(entry.offset());
+                                break;
+                            }
+                            Some(body) => {
+                                let sent = body.is_some_and(|body| {
+                                    send_durable(
+                                        session_view(session),
+                                        conn,
+                                        body,
+                                        &entry,
+                                        true,
+                                        view.now,
+                                        &mut self.counters,
+                                    )
+                                });
+                                if sent {
+                                    conn.inflight += 1;
+                                } else {
+                                    self.counters.dropped_gone += u64::from(body.is_none());
+                                    session.queue.finish(seq);
+                                }
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+                session.resend.pop_front();
+                continue;
+            }
+            if let Some(at) = session.live.iter().position(|entry| entry.resend) {
+                let Some(entry) = session.live.get_mut(at) else {
+                    break;
+                };
+                if matches!(entry.sent, Sent::Yes(_)) && conn.inflight >= conn.window {
+                    break;
+                }
+                entry.resend = false;
+                match entry.sent {
+                    Sent::Released(packet_id) => {
+                        ack(
+                            &mut conn.outbox,
+                            conn.version,
+                            AckType::PubRel,
+                            packet_id,
+                            ReasonCode::SUCCESS,
+                        );
+                        conn.inflight += 1;
+                    }
+                    Sent::Yes(packet_id) => {
+                        let share = Share {
+                            qos: entry.qos,
+                            retain: entry.retain,
+                            ids: entry.ids.clone(),
+                            name: entry.name.clone(),
+                        };
+                        if write(
+                            conn,
+                            &entry.message,
+                            &share,
+                            packet_id,
+                            true,
+                            view.now,
+                            None,
+                            &mut self.counters,
+                        ) {
+                            conn.inflight += 1;
+                        } else if let Some(gone) = session.live.remove(at) {
+                            session.live_bytes = session
+                                .live_bytes
+                                .saturating_sub(gone.message.size() as u64);
+                        }
+                    }
+                    Sent::No => {}
+                }
+                continue;
+            }
+            if conn.inflight >= conn.window {
+                break;
+            }
+            if session.queue.head_expired(view.now) {
+                session.queue.pop_head();
+                self.counters.dropped_expired += 1;
+                continue;
+            }
+            // One whose id is still in use waits for that message; live messages do not wait with it.
+            if let Some((_, entry)) = session.queue.head().filter(|_| !session.queue.head_waits()) {
+                match slot.body(entry.offset()) {
+                    // What is durable waits for its body; live messages do not wait with it.
+                    None => lacking.push(entry.offset()),
+                    Some(body) => {
+                        let sent = body.is_some_and(|body| {
+                            send_durable(
+                                session_view(session),
+                                conn,
+                                body,
+                                &entry,
+                                false,
+                                view.now,
+                                &mut self.counters,
+                            )
+                        });
+                        self.counters.dropped_gone += u64::from(body.is_none());
+                        if sent {
+                            session.queue.send_head();
+                            conn.inflight += 1;
+                        } else {
+                            session.queue.pop_head();
+                        }
+                        continue;
+                    }
+                }
+            }
+            // Unsent live messages stand behind the sent ones.
+            let Some(at) = session.live.iter().position(|entry| entry.sent == Sent::No) else {
+                break;
+            };
+            let packet_id = next_live_id(session);
+            let Some(entry) = session.live.get_mut(at) else {
+                break;
+            };
+            let share = Share {
+                qos: entry.qos,
+                retain: entry.retain,
+                ids: entry.ids.clone(),
+                name: entry.name.clone(),
+            };
+            let size = entry.message.size() as u64;
+            let gone = entry.message.expired(view.now);
+            if gone {
+                self.counters.dropped_expired += 1;
+            }
+            if !gone
+                && write(
+                    conn,
+                    &entry.message,
+                    &share,
+                    packet_id,
+                    false,
+                    view.now,
+                    None,
+                    &mut self.counters,
+                )
+            {
+                entry.sent = Sent::Yes(packet_id);
+                conn.inflight += 1;
+            } else {
+                session.live.remove(at);
+                session.live_bytes = session.live_bytes.saturating_sub(size);
+            }
+        }
+        let wrote = conn.outbox.len() > before;
+        let dirty = session.queue.is_dirty();
+        let slot_no = session.slot;
+        if !lacking.is_empty() {
+            // The next ones will be wanted as well: one pass for all of them.
+            if !session.resend.is_empty() {
+                let sent = session
+                    .queue
+                    .window()
+                    .filter(|(_, e)| e.state() == State::Sent);
+                lacking.extend(sent.map(|(_, e)| e.offset()));
+            }
+            lacking.extend(session.queue.unsent().take(256).map(|(_, e)| e.offset()));
+            slot.waiting_for_bodies.insert(key);
+            for offset in lacking {
+                if slot.body(offset).is_none() {
+                    slot.wants.insert(offset);
+                }
+            }
+        }
+        if dirty {
+            slot.dirty.insert(key);
+        }
+        if wrote {
+            self.touch(id);
+        }
+        if dirty {
+            self.commits.note(slot_no);
+        }
+        self.fetch(slot_no, fx);
+    }
+}
+
+/// What of a session decides how a durable message is delivered to it.
+#[derive(Clone, Copy)]
+struct SessionView<'a> {
+    subs: &'a rustc_hash::FxHashMap<Box<str>, super::session::Sub>,
+    client_id: &'a str,
+}
+
+fn session_view(session: &Session) -> SessionView<'_> {
+    SessionView {
+        subs: &session.subs,
+        client_id: &session.client_id,
+    }
+}
+
+fn send_durable(
+    session: SessionView<'_>,
+    conn: &mut Conn,
+    body: &super::slot::Body,
+    entry: &crate::queue::Entry,
+    dup: bool,
+    now: u64,
+    counters: &mut Counters,
+) -> bool {
+    let (mut ids, mut name) = (Vec::new(), None);
+    let needs_ids = conn.version == Version::V5;
+    if needs_ids || body.by_filter {
+        let mut subs: Vec<(Match, SubscriptionRecord)> = Vec::new();
+        for (filter, sub) in session.subs {
+            let inner = topic::parse_shared(filter).map_or(&**filter, |(_, inner)| inner);
+            let Some(options) = sub.durable.or(sub.live) else {
+                continue;
+            };
+            if options.no_local && *session.client_id == *body.message.publisher {
+                continue;
+            }
+            let met = match body.by_filter {
+                true => match meet(body.message.topic(), inner) {
+                    Meet::Name(name) => Some((name.into(), inner.into())),
+                    _ => continue,
+                },
+                false if topic::matches(inner, body.message.topic()) => None,
+                false => continue,
+            };
+            subs.push((
+                Match {
+                    session: 0,
+                    keeps: true,
+                    sub: *sub,
+                    met,
+                },
+                options,
+            ));
+        }
+        let subs: Vec<(&Match, SubscriptionRecord)> = subs.iter().map(|(m, o)| (m, *o)).collect();
+        match share(&body.message, &subs) {
+            Some(share) => (ids, name) = (share.ids, share.name),
+            // It has unsubscribed since, and only the subscription knew the name.
+            None if body.by_filter => return false,
+            None => {}
+        }
+    }
+    let share = Share {
+        qos: entry.qos(),
+        retain: entry.retain(),
+        ids,
+        name,
+    };
+    write(
+        conn,
+        &body.message,
+        &share,
+        packet_id(entry.offset()),
+        dup,
+        now,
+        None,
+        counters,
+    )
+}
+
+/// Live ids lie above the durable ones; the window is far smaller than their number.
+fn next_live_id(session: &mut Session) -> u16 {
+    let first = u16::try_from(DURABLE_IDS + 1).unwrap_or(u16::MAX);
+    loop {
+        session.last_live_id = session
+            .last_live_id
+            .checked_add(1)
+            .unwrap_or(first)
+            .max(first);
+        let id = session.last_live_id;
+        let used = session
+            .live
+            .iter()
+            .any(|e| matches!(e.sent, Sent::Yes(i) | Sent::Released(i) if i == id));
+        if !used {
+            return id;
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Where a message goes besides its parent topic: live subscribers at once, the inboxes of slots
+//! with durable ones, and the retained messages.
+
+use super::confirm::Kind;
+use super::effect::{Effect, Live, Token, Topic, Write};
+use super::{Shard, View};
+use crate::message::Message;
+use crate::record::{InboxRecord, MessageRecord, Target, encode};
+use crate::routes::{Hits, Kinds};
+use isthmus_mqtt::QoS;
+use std::sync::Arc;
+
+/// How a message goes its ways.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Manner {
+    /// Its topic is a filter.
+    pub(super) by_filter: bool,
+    /// Never by way of an inbox.
+    pub(super) only_online: bool,
+    /// Other shards answer how many they reached.
+    pub(super) answer: Option<Token>,
+}
+
+/// Where a message went.
+#[derive(Debug, Default)]
+pub(super) struct Routed {
+    /// Inbox records to be written.
+    pub(super) writes: Vec<Write>,
+    /// Answers to come from other shards.
+    pub(super) answers: usize,
+    /// Sessions of this shard that got it.
+    pub(super) reached: usize,
+}
+impl Shard {
+    /// A will, or whatever else the broker publishes in a client's name; stored like a publish.
+    pub(super) fn publish_internally(
+        &mut self,
+        view: View<'_>,
+        message: &Arc<Message>,
+        kind: Kind,
+        fx: &mut Vec<Effect>,
+    ) {
+        let token = self.token();
+        let client = message.publisher.clone();
+        let routed = self.route(view, message, Manner::default(), fx);
+        let mut waits = routed.writes.len();
+        // Above the topic's limit there is nobody left to be told; it is counted.
+        let stored = self.stored(view, &client, message).unwrap_or_else(|_| {
+            self.counters.refused_size += 1;
+            None
+        });
+        let lane = stored.as_ref().map(|_| client.clone());
+        if let Some(stored) = stored {
+            let (way, uplink) = self.uplink(view, &client, message, stored);
+            let effect = self.by_way(way, token, &client, uplink, Vec::new());
+            self.wait(token, Kind::Nothing, 0, None);
+            self.enter_lane(&client, way, effect, fx);
+            waits += 1;
+        }
+        fx.extend(
+            routed
+                .writes
+                .into_iter()
+                .map(|write| Effect::Write(token, write)),
+        );
+        waits += self.retain(view, Some(token), message, fx);
+        self.wait(token, kind, waits.max(1), lane);
+        if waits == 0 {
+            self.confirmed(view, token, Ok(()), fx);
+        }
+    }
+
+    /// A message of the broker's own to whoever subscribes to `$SYS/…`; it reaches no topic of
+    /// Kafka. Yields it for the retained messages of this process.
+    pub fn system(
+        &mut self,
+        view: View<'_>,
+        topic: &str,
+        payload: &str,
+        fx: &mut Vec<Effect>,
+    ) -> Arc<Message> {
+        let mut message = Message::new(topic, &[], payload.as_bytes());
+        message.retain = true;
+        message.origin = crate::Origin::Broker;
+        let message = Arc::new(message);
+        self.route(view, &message, Manner::default(), fx);
+        message
+    }
+
+    /// Makes a retained message known; returns how many confirmations follow.
+    pub(super) fn retain(
+        &mut self,
+        view: View<'_>,
+        token: Option<Token>,
+        message: &Arc<Message>,
+        fx: &mut Vec<Effect>,
+    ) -> usize {
+        if !message.retain {
+            return 0;
+        }
+        let limits = &self.config.limits;
+        let room = message.payload().is_empty()
+            || view.retained.has_room(
+                message.topic(),
+                message.size(),
+                limits.max_retained_messages,
+                limits.max_retained_bytes,
+            );
+        if !room {
+            self.counters.dropped_retained += 1;
+            return 0;
+        }
+        fx.push(Effect::Retain(token, message.clone()));
+        usize::from(token.is_some())
+    }
+
+    /// Live subscribers are served at once; the inbox records that are due are returned.
+    pub(super) fn route(
+        &mut self,
+        view: View<'_>,
+        message: &Arc<Message>,
+        manner: Manner,
+        fx: &mut Vec<Effect>,
+    ) -> Routed {
+        let mut hits = std::mem::take(&mut self.hits);
+        if manner.by_filter {
+            view.routes.overlaps(message.topic(), &mut hits);
+        } else {
+            view.routes.matches(message.topic(), &mut hits);
+        }
+        let routed = self.route_hits(view, message, manner, &hits, fx);
+        self.hits = hits;
+        routed
+    }
+
+    fn route_hits(
+        &mut self,
+        view: View<'_>,
+        message: &Arc<Message>,
+        manner: Manner,
+        hits: &Hits,
+        fx: &mut Vec<Effect>,
+    ) -> Routed {
+        let mut routed = Routed::default();
+        if hits.slots.is_empty() && hits.shared.is_empty() {
+            return routed;
+        }
+        let by_inbox = message.qos > QoS::AtMostOnce && !manner.only_online;
+        let mut inboxes: std::collections::BTreeMap<u16, Target<'_>> =
+            std::collections::BTreeMap::new();
+        let mut lives: std::collections::BTreeMap<u16, Live> = std::collections::BTreeMap::new();
+        let new_live = || Live {
+            message: message.clone(),
+            all: false,
+            by_filter: manner.by_filter,
+            only_online: manner.only_online,
+            shared: Vec::new(),
+            answer: None,
+        };
+        for (slot, kinds) in &hits.slots {
+            if by_inbox && kinds.any(Kinds::DURABLE) {
+                let target = inboxes.entry(*slot).or_default();
+                target.all = true;
+                target.by_filter = manner.by_filter;
+            }
+            if !by_inbox || kinds.any(Kinds::LIVE) {
+                lives
+                    .entry(self.shard_of(*slot))
+                    .or_insert_with(new_live)
+                    .all = true;
+            }
+        }
+        for hit in &hits.shared {
+            let Some((slot, durable)) = self.choose(hit, by_inbox) else {
+                continue;
+            };
+            if durable {
+                let target = inboxes.entry(slot).or_default();
+                target.by_filter |= manner.by_filter;
+                target.shared.push((&hit.group, &hit.filter));
+            } else {
+                let live = lives.entry(self.shard_of(slot)).or_insert_with(new_live);
+                live.shared
+                    .push((slot, hit.group.clone(), hit.filter.clone()));
+            }
+        }
+        for (slot, target) in inboxes {
+            let record = InboxRecord::Message {
+                message: MessageRecord::from(&**message),
+                target,
+            };
+            routed.writes.push(Write {
+                topic: Topic::Inbox,
+                slot: Some(slot),
+                key: None,
+                value: Some(encode(&record)),
+                headers: Vec::new(),
+            });
+        }
+        for (shard, mut live) in lives {
+            if shard == self.config.shard {
+                routed.reached += self.deliver(view, &live, fx);
+            } else {
+                live.answer = manner.answer;
+                routed.answers += usize::from(manner.answer.is_some());
+                fx.push(Effect::Live(shard, live));
+            }
+        }
+        routed
+    }
+}
