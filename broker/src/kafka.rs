@@ -110,21 +110,25 @@ impl Kafka {
         let bootstrap = &config.kafka.bootstrap_servers;
         let node = &config.node;
         let stem = topics.names.stem().to_owned();
+        let max_record_bytes = largest_record(config.limits.max_packet_size);
+        let producing = ProducerSettings {
+            max_record_bytes,
+            ..ProducerSettings::default()
+        };
+        let transacting = TransactorSettings {
+            max_record_bytes,
+            ..TransactorSettings::default()
+        };
         let to = shared.clone();
-        let producer = Producer::new(
-            bootstrap,
-            node,
-            ProducerSettings::default(),
-            move |token, outcome| {
-                confirmed(&to, token, &outcome);
-            },
-        )?;
+        let producer = Producer::new(bootstrap, node, producing, move |token, outcome| {
+            confirmed(&to, token, &outcome);
+        })?;
         let to = shared.clone();
         let states = Transactor::new(
             bootstrap,
             &format!("{stem}.{node}.state"),
             group.clone(),
-            TransactorSettings::default(),
+            transacting.clone(),
             move |token, done| committed(&to, token, &done),
         )?;
         let to = shared.clone();
@@ -134,7 +138,7 @@ impl Kafka {
             bootstrap,
             &format!("{stem}.{node}.exact"),
             group.clone(),
-            TransactorSettings::default(),
+            transacting,
             move |token, done| stored_exactly(&to, &kept, token, done),
         )?;
         let to = shared.clone();
@@ -404,6 +408,14 @@ impl Kafka {
         add("seq", seq.to_string().as_bytes());
         headers
     }
+}
+
+/// The envelope of the largest packet: JSON may be six times the payload (ruling 7).
+fn largest_record(max_packet_size: u32) -> u32 {
+    /// What librdkafka takes at most.
+    const MOST: u32 = 1_000_000_000;
+    let envelope = max_packet_size.saturating_mul(6).saturating_add(128 * 1024);
+    envelope.clamp(ProducerSettings::default().max_record_bytes, MOST)
 }
 
 fn shard_token(shard: u16, token: Token) -> u64 {

@@ -71,10 +71,17 @@ fn take(worker: &Rc<RefCell<Worker>>, scratch: &Rc<RefCell<Vec<u8>>>, event: Eve
     match event {
         Event::Accepted(accepted) => {
             let started = worker.borrow_mut().accept(*accepted);
-            if let Some((id, link, transport, guard, buffered)) = started {
+            if let Some(Started {
+                id,
+                link,
+                way,
+                guard,
+                buffered,
+            }) = started
+            {
                 let (worker, scratch) = (worker.clone(), scratch.clone());
                 tokio::task::spawn_local(async move {
-                    connection::serve(worker, scratch, id, link, transport, buffered).await;
+                    connection::serve(worker, scratch, id, link, way, buffered).await;
                     drop(guard);
                 });
             }
@@ -83,13 +90,14 @@ fn take(worker: &Rc<RefCell<Worker>>, scratch: &Rc<RefCell<Vec<u8>>>, event: Eve
     }
 }
 
-type Started = (
-    ConnId,
-    Rc<Link>,
-    crate::handshake::Transport,
-    crate::listener::ConnectionGuard,
-    Vec<u8>,
-);
+/// A connection that its task is to serve.
+struct Started {
+    id: ConnId,
+    link: Rc<Link>,
+    way: connection::Way,
+    guard: crate::listener::ConnectionGuard,
+    buffered: Vec<u8>,
+}
 
 /// The core with what it needs to act.
 pub(crate) struct Worker {
@@ -228,12 +236,18 @@ impl Worker {
         let id = ConnId(self.shared.next_conn.fetch_add(1, Ordering::Relaxed));
         let mut connecting = Connecting::new(id, &connect, &client_id, username, peer.to_string());
         connecting.assigned = assigned;
-        let rest = buffered.get(length..).unwrap_or_default().to_vec();
+        let buffered = buffered.get(length..).unwrap_or_default().to_vec();
         let link = Rc::new(Link::waiting());
-        let transport = link.attach(transport);
+        let way = link.attach(transport)?;
         self.links.insert(id, link.clone());
         self.act(|core, view, fx| core.connect(view, connecting, fx));
-        Some((id, link, transport?, guard, rest))
+        Some(Started {
+            id,
+            link,
+            way,
+            guard,
+            buffered,
+        })
     }
 
     fn event(&mut self, event: Event) {

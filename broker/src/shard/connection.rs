@@ -23,6 +23,14 @@ const GOODBYE: Duration = Duration::from_secs(5);
 const ALLOWED_PACKETS: u32 = 64;
 const ALLOWED_BYTES: usize = 64 * 1024;
 
+/// A connection on its shard's runtime.
+pub(super) enum Way {
+    /// The socket; the worker writes to it as well.
+    Tcp(Rc<TcpStream>),
+    /// The pipe to the WebSocket's task.
+    WebSocket(WebSocketPipe),
+}
+
 /// What the worker and a connection's task tell each other.
 #[derive(Default)]
 pub(super) struct Link {
@@ -49,15 +57,16 @@ impl Link {
         link
     }
 
-    /// Registers the socket with this thread's runtime.
-    pub(super) fn attach(&self, transport: Transport) -> Option<Transport> {
-        let Transport::Tcp(stream) = transport else {
-            return Some(transport);
-        };
-        let kept = stream.try_clone().ok()?;
-        let stream = Rc::new(TcpStream::from_std(stream).ok()?);
-        let _ = self.stream.set(stream);
-        Some(Transport::Tcp(kept))
+    /// Registers the socket with this thread's runtime; `None` where that fails.
+    pub(super) fn attach(&self, transport: Transport) -> Option<Way> {
+        match transport {
+            Transport::Tcp(stream) => {
+                let stream = Rc::new(TcpStream::from_std(stream).ok()?);
+                let _ = self.stream.set(stream.clone());
+                Some(Way::Tcp(stream))
+            }
+            Transport::WebSocket(pipe) => Some(Way::WebSocket(pipe)),
+        }
     }
 
     pub(super) fn close(&self) {
@@ -147,17 +156,12 @@ pub(super) async fn serve(
     scratch: Rc<RefCell<Vec<u8>>>,
     id: ConnId,
     link: Rc<Link>,
-    transport: Transport,
+    way: Way,
     buffered: Vec<u8>,
 ) {
-    match transport {
-        Transport::Tcp(kept) => {
-            drop(kept);
-            if let Some(stream) = link.stream.get().cloned() {
-                tcp(&worker, &scratch, id, &link, &stream, buffered).await;
-            }
-        }
-        Transport::WebSocket(pipe) => web_socket(&worker, id, &link, pipe, buffered).await,
+    match way {
+        Way::Tcp(stream) => tcp(&worker, &scratch, id, &link, &stream, buffered).await,
+        Way::WebSocket(pipe) => web_socket(&worker, id, &link, pipe, buffered).await,
     }
     let mut worker = worker.borrow_mut();
     worker.act(|core, view, fx| core.lost(view, id, fx));

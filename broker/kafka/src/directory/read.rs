@@ -85,7 +85,17 @@ pub fn read_all_from(
         .set("fetch.wait.max.ms", "50")
         .create_with_context(Quiet(Voice::new("directory reader")))
         .map_err(|error| AdminError::Configuration(error.to_string()))?;
-    let mut unread = ends(&consumer, topic, deadline)?;
+    // A topic that was just made has no leader for a moment.
+    let mut unread = loop {
+        match ends(&consumer, topic, deadline) {
+            Ok(ends) => break ends,
+            Err(error) if error.is_retryable() && Instant::now() + PAUSE < deadline => {
+                tracing::debug!(%error, topic, "asking for the directory's end again");
+                std::thread::sleep(PAUSE);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
     let mut entries = BTreeMap::new();
     if unread.is_empty() {
         return Ok(entries);
