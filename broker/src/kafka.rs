@@ -4,92 +4,42 @@
 //! A shard's tokens carry the shard in their upper bits, so that no table stands between a
 //! delivery report and the shard that waits for it.
 
+mod answers;
+mod headers;
+mod topics;
+
 use crate::shared::{Event, Shared};
-use crate::telemetry::{RecordOutcome, TransactionOutcome};
-use isthmus_core::shard::{Position, Token, Topic, Transact, Uplink, Write};
+use answers::{NOBODY, committed, confirmed, shard_token, stored_exactly};
+use headers::uplink_headers;
+use isthmus_core::shard::{Position, Token, Transact, Uplink, Write};
 use isthmus_core::{Message, record};
 use isthmus_kafka::fetch::Fetcher;
 use isthmus_kafka::group::GroupHandle;
-use isthmus_kafka::names::{self, Names};
-use isthmus_kafka::producer::{Outcome, Producer, ProducerSettings, Refusal};
+use isthmus_kafka::producer::{Producer, ProducerSettings};
 use isthmus_kafka::record::{OwnedRecord, Record};
-use isthmus_kafka::transactor::{Change, Done, TopicOffset, Transactor, TransactorSettings};
-use isthmus_mqtt::{MessageProperties, ReasonCode};
+use isthmus_kafka::transactor::{Change, TopicOffset, Transactor, TransactorSettings};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Bits of a token below the shard's number.
-const SHARD_SHIFT: u32 = 48;
-/// Nobody waits for it.
-const NOBODY: u64 = u64::MAX;
+pub use answers::dead_letter_token;
+pub use topics::Topics;
+
 /// Bytes of bodies that one fetch yields.
 const FETCH_BYTES: u64 = 4 << 20;
 
-/// Topic names, ready for every record.
-#[derive(Clone, Debug)]
-pub struct Topics {
-    names: Names,
-    state: Arc<str>,
-    routes: Arc<str>,
-    inbox: Arc<str>,
-    retained: Arc<str>,
-    connect: Arc<str>,
-    disconnect: Arc<str>,
-    dead_letter: Arc<str>,
-}
-
-impl Topics {
-    /// Of an instance.
-    #[must_use]
-    pub fn new(config: &isthmus_config::BrokerConfig) -> Self {
-        let instance = &config.instance;
-        let names = Names::new(
-            &config.kafka.topic_prefix,
-            &instance.namespace,
-            &instance.name,
-        );
-        Self {
-            state: names.state().into(),
-            routes: names.routes().into(),
-            inbox: names.inbox().into(),
-            retained: names.retained().into(),
-            connect: names.of(names::CONNECT).into(),
-            disconnect: names.of(names::DISCONNECT).into(),
-            dead_letter: names.of(names::DEAD_LETTER).into(),
-            names,
-        }
-    }
-
-    /// The names themselves.
-    #[must_use]
-    pub fn names(&self) -> &Names {
-        &self.names
-    }
-
-    /// `<i>.inbox`
-    #[must_use]
-    pub fn inbox(&self) -> &Arc<str> {
-        &self.inbox
-    }
-
-    fn of(&self, topic: Topic) -> &Arc<str> {
-        match topic {
-            Topic::State => &self.state,
-            Topic::Routes => &self.routes,
-            Topic::Inbox => &self.inbox,
-            Topic::Connect => &self.connect,
-            Topic::Disconnect => &self.disconnect,
-        }
-    }
+/// Which process of the instance writes.
+#[derive(Debug)]
+struct Process {
+    start: u64,
+    node: String,
+    shards: u64,
 }
 
 /// See the module's description.
 pub struct Kafka {
     topics: Topics,
-    start: u64,
-    node: String,
-    shards: u64,
+    process: Process,
     producer: Producer,
     states: Transactor,
     exact: Transactor,
@@ -142,15 +92,17 @@ impl Kafka {
             move |token, done| stored_exactly(&to, &kept, token, done),
         )?;
         let to = shared.clone();
-        let fetcher = Fetcher::new(bootstrap, node, &topics.inbox, &[], move |slot, bodies| {
+        let fetcher = Fetcher::new(bootstrap, node, topics.inbox(), &[], move |slot, bodies| {
             let slot = u16::try_from(slot).unwrap_or(u16::MAX);
             to.tell_slot(slot, Event::Bodies(slot, bodies));
         })?;
         Ok(Self {
             topics,
-            start: shared.clock.start(),
-            node: node.clone(),
-            shards: shared.shards.len() as u64,
+            process: Process {
+                start: shared.clock.start(),
+                node: node.clone(),
+                shards: shared.shards.len() as u64,
+            },
             producer,
             states,
             exact,
@@ -195,7 +147,7 @@ impl Kafka {
 
     /// Stores a record in a parent topic.
     pub fn uplink(&self, shard: u16, token: Token, uplink: &Uplink) {
-        let headers = self.uplink_headers(shard, uplink);
+        let headers = uplink_headers(&self.process, shard, uplink);
         let headers: Vec<(&str, Option<&[u8]>)> = headers
             .iter()
             .map(|(name, value)| (&**name, Some(&**value)))
@@ -232,7 +184,7 @@ impl Kafka {
     pub fn retain(&self, shard: u16, token: Option<Token>, seq: u64, message: &Message) {
         let value = (!message.payload().is_empty())
             .then(|| record::encode(&record::MessageRecord::from(message)));
-        let (start, seq) = (self.start.to_be_bytes(), seq.to_be_bytes());
+        let (start, seq) = (self.process.start.to_be_bytes(), seq.to_be_bytes());
         let token = token.map_or(NOBODY, |token| shard_token(shard, token));
         self.producer.produce(
             token,
@@ -242,7 +194,7 @@ impl Kafka {
                 key: Some(message.topic().as_bytes()),
                 value: value.as_deref(),
                 headers: &[
-                    ("node", Some(self.node.as_bytes())),
+                    ("node", Some(self.process.node.as_bytes())),
                     ("start", Some(&start)),
                     ("seq", Some(&seq)),
                 ],
@@ -260,8 +212,8 @@ impl Kafka {
                 .find(|(n, _)| n == name)
                 .and_then(|(_, v)| v.as_deref())
         };
-        let ours = find("node") == Some(self.node.as_bytes())
-            && find("start") == Some(&self.start.to_be_bytes());
+        let ours = find("node") == Some(self.process.node.as_bytes())
+            && find("start") == Some(&self.process.start.to_be_bytes());
         let seq = find("seq")?.try_into().ok()?;
         ours.then(|| u64::from_be_bytes(seq))
     }
@@ -298,8 +250,7 @@ impl Kafka {
             topic: uplink.parent.kafka_topic.clone(),
             partition: None,
             key: Some(uplink.client_id.as_bytes().to_vec()),
-            headers: self
-                .uplink_headers(shard, &uplink)
+            headers: uplink_headers(&self.process, shard, &uplink)
                 .into_iter()
                 .map(|(n, v)| (n, Some(v)))
                 .collect(),
@@ -314,7 +265,7 @@ impl Kafka {
             topic: self.topics.routes.clone(),
             partition: i32::from(slot),
             offset: 0,
-            owned_as: Some(self.topics.inbox.clone()),
+            owned_as: Some(self.topics.inbox().clone()),
         };
         self.exact.submit(Change {
             token: shard_token(shard, token),
@@ -326,7 +277,7 @@ impl Kafka {
     /// The state of slots with the positions that it belongs to.
     pub fn commit(&self, shard: u16, id: u64, positions: &[Position], writes: &[Write]) {
         let offsets = positions.iter().map(|position| TopicOffset {
-            topic: self.topics.inbox.clone(),
+            topic: self.topics.inbox().clone(),
             partition: i32::from(position.slot),
             offset: position.next_offset,
             owned_as: None,
@@ -373,41 +324,6 @@ impl Kafka {
             timestamp: None,
         }
     }
-
-    /// Ruling 4.
-    fn uplink_headers(&self, shard: u16, uplink: &Uplink) -> Vec<(String, Vec<u8>)> {
-        let message = &uplink.message;
-        let mut headers = Vec::with_capacity(6);
-        let mut add = |name: &str, value: &[u8]| headers.push((name.to_owned(), value.to_vec()));
-        if uplink.base64 {
-            add("payload-encoding", b"base64");
-        }
-        add("mqttTopic", message.topic().as_bytes());
-        add("qoslevel", (message.qos as u8).to_string().as_bytes());
-        add("retain", if message.retain { b"true" } else { b"false" });
-        if let Ok(properties) = MessageProperties::from_forwarded(message.forwarded()) {
-            if let Some(value) = properties.content_type {
-                add("contentType", value.as_bytes());
-            }
-            if let Some(value) = properties.response_topic {
-                add("responseTopic", value.as_bytes());
-            }
-            if let Some(value) = properties.correlation_data {
-                add("correlationData", value);
-            }
-            for (name, value) in &properties.user_properties {
-                add(&format!("user.{name}"), value.as_bytes());
-            }
-        }
-        add(
-            "start",
-            format!("{}-{:x}", self.node, self.start).as_bytes(),
-        );
-        // Each shard counts for itself; together the numbers are the process's, none twice.
-        let seq = uplink.seq * self.shards + u64::from(shard);
-        add("seq", seq.to_string().as_bytes());
-        headers
-    }
 }
 
 /// The envelope of the largest packet: JSON may be six times the payload (ruling 7).
@@ -416,96 +332,4 @@ fn largest_record(max_packet_size: u32) -> u32 {
     const MOST: u32 = 1_000_000_000;
     let envelope = max_packet_size.saturating_mul(6).saturating_add(128 * 1024);
     envelope.clamp(ProducerSettings::default().max_record_bytes, MOST)
-}
-
-fn shard_token(shard: u16, token: Token) -> u64 {
-    u64::from(shard) << SHARD_SHIFT | token
-}
-
-fn split(token: u64) -> (usize, Token) {
-    let shard = usize::try_from(token >> SHARD_SHIFT).unwrap_or(usize::MAX);
-    (shard, token & ((1 << SHARD_SHIFT) - 1))
-}
-
-/// Tokens of the dead letter: no shard has this number.
-#[must_use]
-pub fn dead_letter_token(n: u64) -> u64 {
-    0xfffe << SHARD_SHIFT | n
-}
-
-fn confirmed(shared: &Arc<Shared>, token: u64, outcome: &Outcome) {
-    let (kind, result) = match outcome {
-        Outcome::Stored { .. } => (RecordOutcome::Stored, Ok(())),
-        Outcome::Refused(Refusal::TooLarge) => {
-            (RecordOutcome::Refused, Err(ReasonCode::QUOTA_EXCEEDED))
-        }
-        Outcome::Refused(Refusal::Other(error)) => {
-            tracing::warn!(%error, "Kafka refused a record for good");
-            (
-                RecordOutcome::Refused,
-                Err(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR),
-            )
-        }
-    };
-    shared.metrics.kafka_records.inc(kind);
-    if token == NOBODY {
-        return;
-    }
-    if token >= dead_letter_token(0) {
-        return crate::bridge::dead_lettered(shared, token - dead_letter_token(0));
-    }
-    let (shard, token) = split(token);
-    shared.tell(shard, Event::Confirmed(token, result));
-}
-
-fn committed(shared: &Arc<Shared>, token: u64, done: &Done) {
-    let (shard, id) = split(token);
-    match done {
-        Done::Committed => {
-            shared
-                .metrics
-                .transactions
-                .inc(TransactionOutcome::Committed);
-            shared.tell(shard, Event::Committed(id));
-        }
-        Done::Fenced(_) => {
-            shared.metrics.transactions.inc(TransactionOutcome::Fenced);
-            shared.tell(shard, Event::Fenced(id));
-        }
-        Done::Refused { error, .. } => {
-            // Our own topics take whatever we write, unless someone has changed them.
-            tracing::error!(%error, "Kafka refuses the changelog: check the internal topics' limits and rights");
-            shared
-                .readiness
-                .set_not_ready("state", format!("Kafka refuses the changelog: {error}"));
-            shared.tell(shard, Event::Fenced(id));
-        }
-    }
-}
-
-fn stored_exactly(shared: &Arc<Shared>, fenced: &Mutex<Vec<Change>>, token: u64, done: Done) {
-    let (shard, token) = split(token);
-    let outcome = match done {
-        Done::Committed => {
-            shared
-                .metrics
-                .transactions
-                .inc(TransactionOutcome::Committed);
-            Ok(())
-        }
-        Done::Refused { error, too_large } => {
-            tracing::warn!(%error, "Kafka refused a record for good");
-            Err(if too_large {
-                ReasonCode::QUOTA_EXCEEDED
-            } else {
-                ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR
-            })
-        }
-        Done::Fenced(change) => {
-            shared.metrics.transactions.inc(TransactionOutcome::Fenced);
-            fenced.lock().push(change);
-            return;
-        }
-    };
-    shared.tell(shard, Event::Confirmed(token, outcome));
 }

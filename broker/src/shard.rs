@@ -6,6 +6,7 @@
 
 mod connection;
 mod effects;
+mod link;
 mod measure;
 mod rights;
 mod system;
@@ -13,9 +14,9 @@ mod system;
 use crate::handshake::Accepted;
 use crate::shared::{Event, Shared};
 use crate::telemetry::Heartbeat;
-use connection::Link;
 use isthmus_core::shard::{Config, ConnId, Connecting, Effect, Ended, Shard, View};
 use isthmus_mqtt::{Packet, Version};
+use link::Link;
 use rights::Rights;
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
@@ -94,7 +95,7 @@ fn take(worker: &Rc<RefCell<Worker>>, scratch: &Rc<RefCell<Vec<u8>>>, event: Eve
 struct Started {
     id: ConnId,
     link: Rc<Link>,
-    way: connection::Way,
+    way: link::Way,
     guard: crate::listener::ConnectionGuard,
     buffered: Vec<u8>,
 }

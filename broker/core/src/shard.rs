@@ -20,6 +20,8 @@ mod downlink;
 mod effect;
 pub mod envelope;
 mod inbox;
+mod interest;
+mod limits;
 mod publish;
 mod pump;
 mod restore;

@@ -3,10 +3,10 @@
 
 use super::confirm::Kind;
 use super::effect::{Effect, Live, Topic, Write};
+use super::interest::kinds as wants;
 use super::route::Manner;
 use super::session::{Entry, Sent};
 use super::slot::Body;
-use super::subscribe::kinds as wants;
 use super::{Shard, View};
 use crate::message::Message;
 use crate::queue::State;
