@@ -62,6 +62,7 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
             .collect(),
         kafka: OnceLock::new(),
         bridge: OnceLock::new(),
+        live_bytes: AtomicU64::new(0),
         retained_seq: AtomicU64::new(1),
         next_conn: AtomicU64::new(1),
         config,

@@ -186,7 +186,7 @@ impl Worker {
                 self.core.alive(*id, now);
             }
         }
-        if !self.shared.backlogged() {
+        if !self.shared.congested() {
             for link in self.links.values() {
                 link.release_backlog();
             }
@@ -269,6 +269,8 @@ impl Worker {
                 Ok(())
             }
             Event::Live(from, live) => {
+                let size = live.message.size() as u64;
+                self.shared.live_bytes.fetch_sub(size, Ordering::Relaxed);
                 let reached = self.act(|core, view, fx| core.live(view, &live, fx));
                 if let Some(token) = live.answer {
                     self.shared

@@ -17,6 +17,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 
+/// Bytes of live messages that may wait between shards before publishers are slowed.
+const MAX_LIVE_BYTES: u64 = 64 << 20;
+
 /// Epoch milliseconds that never go backwards within a process.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -126,6 +129,8 @@ pub struct Shared {
     pub kafka: OnceLock<Kafka>,
     /// The bridge of `mq2mqtt`.
     pub bridge: OnceLock<Arc<crate::bridge::Bridge>>,
+    /// Bytes of live messages between shards, handed over and not yet delivered.
+    pub live_bytes: AtomicU64,
     /// Numbers our retained messages.
     pub retained_seq: AtomicU64,
     /// Numbers connections.
@@ -174,6 +179,12 @@ impl Shared {
     #[must_use]
     pub fn all_slots_open(&self) -> bool {
         self.unserved.iter().all(|n| n.load(Ordering::Relaxed) == 0)
+    }
+
+    /// Whether publishers are to be read more slowly: too much waits for Kafka or for other shards.
+    #[must_use]
+    pub fn congested(&self) -> bool {
+        self.live_bytes.load(Ordering::Relaxed) > MAX_LIVE_BYTES || self.backlogged()
     }
 
     /// Whether more waits for Kafka than the pod may hold.

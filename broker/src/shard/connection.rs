@@ -65,7 +65,7 @@ fn process(worker: &Rc<RefCell<Worker>>, id: ConnId, link: &Link, bytes: &[u8]) 
             next = Next::Pause;
             break;
         }
-        if worker.shared.backlogged() && over_allowance(link) {
+        if worker.shared.congested() && over_allowance(link) {
             link.held.set(true);
             next = Next::Pause;
             break;
@@ -107,7 +107,7 @@ fn process(worker: &Rc<RefCell<Worker>>, id: ConnId, link: &Link, bytes: &[u8]) 
             }
         }
     }
-    if !worker.shared.backlogged() {
+    if !worker.shared.congested() {
         link.packets.set(0);
         link.bytes.set(0);
     }

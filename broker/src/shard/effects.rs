@@ -39,6 +39,8 @@ impl Worker {
                 kafka.commit(number, id, &positions, &writes);
             }
             Effect::Live(shard, live) => {
+                let size = live.message.size() as u64;
+                shared.live_bytes.fetch_add(size, Ordering::Relaxed);
                 shared.tell(usize::from(shard), Event::Live(number, Box::new(live)));
             }
             Effect::Route {
