@@ -72,9 +72,6 @@ impl Worker {
             } => {
                 crate::bridge::done(shared, partition, offset, reached);
             }
-            Effect::LiveAnswer(token, reached) => {
-                shared.tell(usize::from(number), Event::LiveAnswer(token, reached));
-            }
         }
     }
 }

@@ -4,7 +4,6 @@
 //! may be added to from any thread. The names are part of the contract with dashboards.
 
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
@@ -160,19 +159,6 @@ impl Metrics {
             ),
             registry,
         }
-    }
-
-    /// A counter beside the ones above, for a part that keeps its own; the name gets the prefix
-    /// `isthmus_` and the suffix `_total`.
-    pub fn register_counter(&mut self, name: &str, help: &str) -> Counter {
-        let counter = Counter::default();
-        self.registry.register(name, help, counter.clone());
-        counter
-    }
-
-    /// A gauge beside the ones above.
-    pub fn register_gauge(&mut self, name: &str, help: &str) -> Gauge {
-        gauge(&mut self.registry, name, help)
     }
 
     /// The text that `/metrics` answers.

@@ -158,6 +158,4 @@ pub enum Effect {
         /// Delivered or queued for someone.
         reached: bool,
     },
-    /// An answer to [`Live::answer`] of the shard that asked.
-    LiveAnswer(Token, usize),
 }

@@ -31,6 +31,7 @@ pub(super) struct Routed {
     /// Sessions of this shard that got it.
     pub(super) reached: usize,
 }
+
 impl Shard {
     /// A will, or whatever else the broker publishes in a client's name; stored like a publish.
     pub(super) fn publish_internally(
@@ -53,7 +54,6 @@ impl Shard {
         if let Some(stored) = stored {
             let (way, uplink) = self.uplink(view, &client, message, stored);
             let effect = self.by_way(way, token, &client, uplink, Vec::new());
-            self.wait(token, Kind::Nothing, 0, None);
             self.enter_lane(&client, way, effect, fx);
             waits += 1;
         }

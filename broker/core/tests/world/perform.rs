@@ -80,10 +80,6 @@ impl World {
                     assert!(!again, "downlink {offset} done twice");
                     self.done.push((partition, offset, reached));
                 }
-                Effect::LiveAnswer(token, reached) => {
-                    with_shard!(self, at, |shard, view, fx| shard
-                        .live_answered(view, token, reached, fx));
-                }
             }
         }
         self.drain(at);
