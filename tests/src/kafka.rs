@@ -20,6 +20,7 @@ const START: Duration = Duration::from_secs(90);
 pub struct Kafka {
     port: u16,
     folder: PathBuf,
+    jvm: Vec<String>,
     process: Option<Process>,
 }
 
@@ -31,9 +32,15 @@ pub fn shared() -> &'static Kafka {
 }
 
 impl Kafka {
-    /// A new, empty Kafka that answers.
+    /// A new, empty Kafka that answers; its Java takes little memory and starts soon.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(&["-Xmx400m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+    }
+
+    /// The same with these options of Java's.
+    #[must_use]
+    pub fn start_with(jvm: &[&str]) -> Self {
         let folder = run::folder("kafka");
         let (port, controller) = (run::free_port(), run::free_port());
         let data = folder.join("data");
@@ -63,7 +70,7 @@ impl Kafka {
         );
         run::write_file(&folder.join("server.properties"), &properties);
         let log = folder.join("kafka.log");
-        let mut format = java();
+        let mut format = java(&["-Xmx400m"]);
         format
             .arg("kafka.tools.StorageTool")
             .args(["format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c"])
@@ -77,6 +84,7 @@ impl Kafka {
         let mut kafka = Self {
             port,
             folder,
+            jvm: jvm.iter().map(|option| (*option).to_owned()).collect(),
             process: None,
         };
         kafka.resume();
@@ -98,7 +106,7 @@ impl Kafka {
     /// Starts the node again on its data, without waiting.
     pub fn launch(&mut self) {
         assert!(self.process.is_none(), "Kafka runs already");
-        let mut command = java();
+        let mut command = java(&self.jvm);
         command
             .arg("kafka.Kafka")
             .arg(self.folder.join("server.properties"));
@@ -184,15 +192,11 @@ impl Kafka {
     }
 }
 
-fn java() -> Command {
+fn java(options: &[impl AsRef<std::ffi::OsStr>]) -> Command {
     let mut command = Command::new("java");
     command
-        .args([
-            "-Xmx400m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            "-cp",
-        ])
+        .args(options)
+        .arg("-cp")
         .arg(parts::kafka_jars().join("*"))
         .args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]);
     command

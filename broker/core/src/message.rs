@@ -50,7 +50,7 @@ impl Message {
             retain: false,
             origin: Origin::Device,
             expires_at: None,
-            publisher: Arc::from(""),
+            publisher: Arc::default(),
         }
     }
 

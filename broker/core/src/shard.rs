@@ -22,6 +22,7 @@ pub mod envelope;
 mod inbox;
 mod interest;
 mod limits;
+mod live;
 mod publish;
 mod pump;
 mod restore;
@@ -145,6 +146,8 @@ pub struct Shard {
     touched: Vec<ConnId>,
     commits: commit::Commits,
     hits: Hits,
+    /// Kept from message to message for its room.
+    matched: Vec<deliver::Match>,
     turn: usize,
     /// CONNECTs that came before their slot was open, with their deadline.
     parked: Vec<(u64, u16, Connecting)>,
@@ -174,6 +177,7 @@ impl Shard {
             touched: Vec::new(),
             commits: commit::Commits::default(),
             hits: Hits::default(),
+            matched: Vec::new(),
             turn: 0,
             parked: Vec::new(),
             lanes: FxHashMap::default(),
@@ -221,6 +225,7 @@ impl Shard {
         if view.now >= self.last_sweep + 1000 {
             self.last_sweep = view.now;
             self.end_silent_connections(view, fx);
+            self.release_idle_buffers(view.now);
             self.last_presence.retain(|_, ts| *ts >= view.now);
             self.flush(fx, true);
         }

@@ -70,40 +70,33 @@ fn process(worker: &Rc<RefCell<Worker>>, id: ConnId, link: &Link, bytes: &[u8]) 
             next = Next::Pause;
             break;
         }
-        let version = worker.core.version(id);
-        let decoded = isthmus_mqtt::frame(rest, most).and_then(|frame| {
-            frame
-                .map(|frame| isthmus_mqtt::decode(frame, version).map(|packet| (frame.len, packet)))
-                .transpose()
-        });
-        match decoded {
-            Ok(None) => break,
-            Err(error) => {
-                worker.act(|core, view, fx| core.malformed(view, id, &error, fx));
-                next = Next::Close;
+        // Past the bound one packet at a time: each counts against the allowance.
+        let at_most = if worker.shared.congested() {
+            1
+        } else {
+            u32::MAX
+        };
+        let fed = worker.feed(id, rest, most, at_most);
+        taken += fed.bytes;
+        link.packets
+            .set(link.packets.get().saturating_add(fed.packets));
+        link.bytes.set(link.bytes.get().saturating_add(fed.bytes));
+        match fed.flow {
+            None => break,
+            Some(Flow::Go) => {}
+            Some(Flow::Pause) => {
+                link.resumed.set(false);
+                link.paused.set(true);
+                next = Next::Pause;
                 break;
             }
-            Ok(Some((length, packet))) => {
-                taken += length;
-                link.packets.set(link.packets.get().saturating_add(1));
-                link.bytes.set(link.bytes.get().saturating_add(length));
-                match worker.act(|core, view, fx| core.received(view, id, &packet, fx)) {
-                    Flow::Go => {}
-                    Flow::Pause => {
-                        link.resumed.set(false);
-                        link.paused.set(true);
-                        next = Next::Pause;
-                        break;
-                    }
-                    Flow::Wait(ms) => {
-                        next = Next::Wait(Duration::from_millis(ms));
-                        break;
-                    }
-                    Flow::Close => {
-                        next = Next::Close;
-                        break;
-                    }
-                }
+            Some(Flow::Wait(ms)) => {
+                next = Next::Wait(Duration::from_millis(ms));
+                break;
+            }
+            Some(Flow::Close) => {
+                next = Next::Close;
+                break;
             }
         }
     }

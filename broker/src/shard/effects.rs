@@ -8,6 +8,9 @@ use std::sync::atomic::Ordering;
 
 impl Worker {
     pub(super) fn perform(&mut self) {
+        if self.fx.is_empty() {
+            return;
+        }
         let mut effects = std::mem::take(&mut self.fx);
         for effect in effects.drain(..) {
             self.perform_one(effect);

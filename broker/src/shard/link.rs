@@ -103,8 +103,8 @@ impl Worker {
                 Ok(written) => {
                     let large = outbox.len() >= READ_AGAIN;
                     outbox.drain(..written);
-                    let empty = outbox.is_empty();
-                    if empty && outbox.capacity() > 4096 {
+                    // Room that is used all the time stays; the core lets go of the rest.
+                    if outbox.is_empty() && outbox.capacity() > MOST_ROOM {
                         *outbox = Vec::new();
                     }
                     if large {
@@ -125,6 +125,9 @@ impl Worker {
         }
     }
 }
+
+/// An outbox that was larger is given back as soon as it is empty.
+const MOST_ROOM: usize = 64 * 1024;
 
 /// Past this the core may have held something back for want of room.
 pub(super) const READ_AGAIN: usize = 64 * 1024;

@@ -5,7 +5,8 @@ use super::commit::Waiter;
 use super::confirm::{Kind, Pending};
 use super::connection::{Ended, Flow};
 use super::effect::{ConnId, Effect, Topic, Transact, Write};
-use super::session::{LiveEntry, Received, Sent};
+use super::live::SentEntry;
+use super::session::Received;
 use super::{Shard, View};
 use crate::queue::{DURABLE_IDS, State};
 use crate::record::StateKey;
@@ -101,7 +102,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        let mut counted = true;
+        let counted;
         if u64::from(packet_id) <= DURABLE_IDS {
             let found = session.queue.find(packet_id);
             let Some((seq, _)) = found.filter(|(_, e)| fits(e.qos(), e.state() == State::Released))
@@ -117,20 +118,11 @@ impl Shard {
             }
             self.commits.note(slot_no);
         } else {
-            let named = |entry: &LiveEntry| match entry.sent {
-                Sent::Yes(sent) => sent == packet_id && fits(entry.qos, false),
-                Sent::Released(sent) => sent == packet_id && fits(entry.qos, true),
-                Sent::No => false,
-            };
-            let Some(at) = session.live.iter().position(named) else {
+            let of_kind = |sent: &SentEntry| fits(sent.entry.qos, sent.released);
+            let Some(gone) = session.live.finish(packet_id, of_kind) else {
                 return;
             };
-            if let Some(entry) = session.live.remove(at) {
-                counted = !entry.resend;
-                session.live_bytes = session
-                    .live_bytes
-                    .saturating_sub(entry.message.size() as u64);
-            }
+            counted = !gone.resend;
         }
         // What this connection has not been sent again does not count against its window.
         if let Some(conn) = self.conns.get_mut(&id).filter(|_| counted) {
@@ -175,13 +167,10 @@ impl Shard {
             }
             return;
         }
-        let live = session.live.iter_mut().find(|entry| {
-            entry.qos == QoS::ExactlyOnce
-                && matches!(entry.sent, Sent::Yes(i) | Sent::Released(i) if i == packet_id)
-        });
-        let reason = match live {
-            Some(entry) => {
-                entry.sent = Sent::Released(packet_id);
+        let live = session.live.get_mut(packet_id);
+        let reason = match live.filter(|sent| sent.entry.qos == QoS::ExactlyOnce) {
+            Some(sent) => {
+                sent.released = true;
                 ReasonCode::SUCCESS
             }
             None => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,

@@ -4,7 +4,7 @@
 use super::commit::Waiter;
 use super::connection::{Conn, Ended};
 use super::effect::{ConnId, Effect, Topic, Write};
-use super::session::{Sent, Session};
+use super::session::Session;
 use super::slot::Phase;
 use super::{Shard, View};
 use crate::message::Message;
@@ -166,9 +166,7 @@ impl Shard {
         session.changed |= session.durable;
         session.mark_changed = true;
         session.resend = session.queue.window().map(|(seq, _)| seq).collect();
-        for entry in &mut session.live {
-            entry.resend = entry.sent != Sent::No;
-        }
+        session.live.reconnect();
         let durable = session.durable;
         let slot = session.slot;
         self.attach(view, key, slot, &connecting);

@@ -159,9 +159,6 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };
-        if conn.outbox.is_empty() && conn.outbox.capacity() > 4096 {
-            conn.outbox = Vec::new();
-        }
         if conn.outbox.len() < 64 * 1024 && !conn.closing {
             let session = conn.session;
             self.pump(view, session, fx);
@@ -236,6 +233,16 @@ impl Shard {
             .collect();
         for id in silent {
             self.end(view, id, Ended::KeepAlive, fx);
+        }
+    }
+
+    /// A connection that does nothing keeps no buffer.
+    pub(super) fn release_idle_buffers(&mut self, now: u64) {
+        for conn in self.conns.values_mut() {
+            let idle = conn.outbox.is_empty() && now.saturating_sub(conn.last_received) >= 1000;
+            if idle && conn.outbox.capacity() > 0 {
+                conn.outbox = Vec::new();
+            }
         }
     }
 

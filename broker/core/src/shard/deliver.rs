@@ -3,7 +3,8 @@
 
 use super::connection::Conn;
 use super::effect::{Effect, Live};
-use super::session::{Entry, LiveEntry, Sent, Session};
+use super::live::LiveEntry;
+use super::session::Entry;
 use super::{Counters, Shard, View};
 use crate::filter::{Meet, meet};
 use crate::message::Message;
@@ -28,6 +29,26 @@ pub(super) struct Share {
     pub(super) name: Option<Box<str>>,
 }
 
+/// The same, borrowed.
+#[derive(Clone, Copy)]
+pub(super) struct ShareRef<'a> {
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    pub(super) ids: &'a [u32],
+    pub(super) name: Option<&'a str>,
+}
+
+impl Share {
+    fn borrowed(&self) -> ShareRef<'_> {
+        ShareRef {
+            qos: self.qos,
+            retain: self.retain,
+            ids: &self.ids,
+            name: self.name.as_deref(),
+        }
+    }
+}
+
 /// One message's encoding, used again while the next receiver takes the same bytes.
 #[derive(Default)]
 pub(super) struct Encoded {
@@ -46,9 +67,10 @@ impl Shard {
         let mut reached = 0;
         let mut encoded = Encoded::default();
         if live.all {
-            let mut matches = self.matches(&live.message, live.by_filter, None);
+            let mut matches = std::mem::take(&mut self.matched);
+            self.matches(&live.message, live.by_filter, None, &mut matches);
             if matches.len() > 1 {
-                matches.sort_by_key(|m| m.session);
+                matches.sort_unstable_by_key(|m| m.session);
             }
             for same in matches.chunk_by(|a, b| a.session == b.session) {
                 if let Some(share) = self.live_share(live, same) {
@@ -57,6 +79,8 @@ impl Shard {
                         usize::from(self.hand(view, session, live, share, None, &mut encoded, fx));
                 }
             }
+            matches.clear();
+            self.matched = matches;
         }
         for (slot, group, filter) in &live.shared {
             let only_online = live.only_online;
@@ -79,21 +103,21 @@ impl Shard {
                 ids: options.id.into_iter().collect(),
                 name,
             };
-            let by = Some((group.clone(), filter.clone()));
+            let by = Some(Box::new((group.clone(), filter.clone())));
             reached +=
                 usize::from(self.hand(view, member.session, live, share, by, &mut encoded, fx));
         }
         reached
     }
 
-    /// The plain subscriptions that match, of one slot or of all.
+    /// Adds the plain subscriptions that match, of one slot or of all.
     pub(super) fn matches(
         &mut self,
         message: &Message,
         by_filter: bool,
         slot: Option<u16>,
-    ) -> Vec<Match> {
-        let mut found = Vec::new();
+        found: &mut Vec<Match>,
+    ) {
         let mut undecided = 0;
         let mut add = |entries: &[Entry], met: Option<(&str, &str)>| {
             let due = entries
@@ -122,7 +146,6 @@ impl Shard {
                 .matches(message.topic(), &mut |(_, entries)| add(entries, None));
         }
         self.counters.undecided += undecided;
-        found
     }
 
     /// What a session gets live of a message by its matching subscriptions; `None`: nothing, or
@@ -142,6 +165,10 @@ impl Shard {
                 return None;
             }
         }
+        if let [only] = matches {
+            let options = only.sub.live.filter(&due)?;
+            return share(&live.message, &[(only, options)]);
+        }
         let subs: Vec<(&Match, SubscriptionRecord)> = matches
             .iter()
             .filter_map(|m| m.sub.live.filter(&due).map(|o| (m, o)))
@@ -157,7 +184,7 @@ impl Shard {
         key: usize,
         live: &Live,
         share: Share,
-        shared: Option<(Box<str>, Box<str>)>,
+        shared: Option<Box<(Box<str>, Box<str>)>>,
         encoded: &mut Encoded,
         fx: &mut Vec<Effect>,
     ) -> bool {
@@ -178,7 +205,7 @@ impl Shard {
             let sent = write(
                 conn,
                 &live.message,
-                &share,
+                share.borrowed(),
                 0,
                 false,
                 view.now,
@@ -188,35 +215,21 @@ impl Shard {
             self.touch(id);
             return sent;
         }
-        session.live_bytes += live.message.size() as u64;
-        session.live.push_back(LiveEntry {
+        session.live.push(LiveEntry {
             message: live.message.clone(),
             name: share.name,
             qos: share.qos,
             retain: share.retain,
             ids: share.ids,
-            sent: Sent::No,
-            resend: false,
             shared,
         });
         let bounds = &self.config.session;
-        let over = |s: &Session| {
-            let unsent = s
-                .live
-                .iter()
-                .rev()
-                .take_while(|e| e.sent == Sent::No)
-                .count();
-            unsent > 1
-                && (unsent > bounds.max_queued_messages as usize
-                    || s.live_bytes > bounds.max_queued_bytes)
-        };
         if session.live.len() > usize::from(conn.window)
-            && over(session)
-            && let Some(at) = session.live.iter().position(|e| e.sent == Sent::No)
-            && let Some(old) = session.live.remove(at)
+            && session
+                .live
+                .is_over(bounds.max_queued_messages, bounds.max_queued_bytes)
+            && session.live.pop_next().is_some()
         {
-            session.live_bytes = session.live_bytes.saturating_sub(old.message.size() as u64);
             self.counters.dropped_queue_full += 1;
         }
         self.pump(view, key, fx);
@@ -277,17 +290,17 @@ pub(super) fn share(message: &Message, subs: &[(&Match, SubscriptionRecord)]) ->
 pub(super) fn write(
     conn: &mut Conn,
     message: &Message,
-    share: &Share,
+    share: ShareRef<'_>,
     id: u16,
     dup: bool,
     now: u64,
     encoded: Option<&mut Encoded>,
     counters: &mut Counters,
 ) -> bool {
-    let head = message.head(share.name.as_deref());
+    let head = message.head(share.name);
     let expiry = message.remaining_expiry(now);
     if conn.max_packet != usize::MAX
-        && publish_len(conn.version, share.qos, &head, expiry, &share.ids) > conn.max_packet
+        && publish_len(conn.version, share.qos, &head, expiry, share.ids) > conn.max_packet
     {
         counters.dropped_too_large += 1;
         return false;
@@ -329,7 +342,7 @@ pub(super) fn write(
             id,
             &head,
             expiry,
-            &share.ids,
+            share.ids,
         );
         if done.is_err() {
             counters.dropped_too_large += 1;

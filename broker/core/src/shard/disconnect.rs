@@ -3,7 +3,7 @@
 use super::connect::presence;
 use super::connection::Ended;
 use super::effect::{ConnId, Effect, Topic, Write};
-use super::session::{Received, Sent};
+use super::session::Received;
 use super::{Shard, View};
 use crate::record::StateKey;
 use isthmus_mqtt::{Disconnect, ReasonCode, Version};
@@ -85,7 +85,7 @@ impl Shard {
         session.mark_changed = true;
         session.resend.clear();
         if session.durable && session.expiry > 0 {
-            drop_unsent_live(session);
+            session.live.drop_unsent();
         }
         let (client, slot_no) = (session.client_id.clone(), session.slot);
         let (expiry, incarnation, durable) = (session.expiry, session.incarnation, session.durable);
@@ -220,14 +220,4 @@ fn is_connect_of(write: &Write, label: &str) -> bool {
             .headers
             .iter()
             .any(|(name, value)| *name == "connection" && value == label)
-}
-
-/// Ruling 12: what came for devices online now and was never sent goes with the connection.
-fn drop_unsent_live(session: &mut super::session::Session) {
-    session.live.retain(|entry| entry.sent != Sent::No);
-    session.live_bytes = session
-        .live
-        .iter()
-        .map(|entry| entry.message.size() as u64)
-        .sum();
 }

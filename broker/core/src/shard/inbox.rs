@@ -113,7 +113,8 @@ impl Shard {
     ) {
         let mut due: Vec<(usize, SubscriptionRecord, bool)> = Vec::new();
         if target.all {
-            let mut matches = self.matches(&body.message, body.by_filter, Some(slot_no));
+            let mut matches = Vec::new();
+            self.matches(&body.message, body.by_filter, Some(slot_no), &mut matches);
             matches.retain(|m| m.keeps);
             if matches.len() > 1 {
                 matches.sort_by_key(|m| m.session);

@@ -131,27 +131,43 @@ pub(super) fn fits(limits: &isthmus_config::Limits, topic: &str) -> bool {
         && topic.bytes().filter(|b| *b == b'/').count() < limits.max_topic_levels as usize
 }
 
-pub(super) fn resolve_alias(
+/// The Topic Name of a PUBLISH: its own, or the one that a Topic Alias stands for.
+pub(super) enum TopicName<'a> {
+    Own(&'a str),
+    Alias(Arc<str>),
+}
+
+impl std::ops::Deref for TopicName<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Own(name) => name,
+            Self::Alias(name) => name,
+        }
+    }
+}
+
+pub(super) fn resolve_alias<'a>(
     conn: &mut super::connection::Conn,
-    packet: &Publish<'_>,
-) -> Result<Arc<str>, ReasonCode> {
+    packet: &Publish<'a>,
+) -> Result<TopicName<'a>, ReasonCode> {
     if !packet.subscription_ids.is_empty() {
         return Err(ReasonCode::PROTOCOL_ERROR); // [MQTT-3.3.4-6]
     }
     match packet.topic_alias {
-        None => Ok(Arc::from(packet.topic)),
+        None => Ok(TopicName::Own(packet.topic)),
         Some(alias) if alias == 0 || alias > super::connect::TOPIC_ALIASES => {
             Err(ReasonCode::TOPIC_ALIAS_INVALID)
         }
         Some(alias) if packet.topic.is_empty() => conn
             .aliases
             .get(&alias)
-            .cloned()
+            .map(|name| TopicName::Alias(name.clone()))
             .ok_or(ReasonCode::PROTOCOL_ERROR),
         Some(alias) => {
-            let topic: Arc<str> = Arc::from(packet.topic);
-            conn.aliases.insert(alias, topic.clone());
-            Ok(topic)
+            conn.aliases.insert(alias, Arc::from(packet.topic));
+            Ok(TopicName::Own(packet.topic))
         }
     }
 }

@@ -2,12 +2,13 @@
 //! then what waits live.
 
 use super::connection::Conn;
-use super::deliver::{Match, Share, share, write};
+use super::deliver::{Match, ShareRef, share, write};
 use super::effect::Effect;
-use super::session::{Sent, Session};
+use super::live::LiveEntry;
+use super::session::Session;
 use super::{Counters, Shard, View};
 use crate::filter::{Meet, meet};
-use crate::queue::{DURABLE_IDS, State, packet_id};
+use crate::queue::{State, packet_id};
 use crate::record::SubscriptionRecord;
 use isthmus_mqtt::encode::ack;
 use isthmus_mqtt::{AckType, ReasonCode, Version, topic};
@@ -88,51 +89,32 @@ impl Shard {
                 session.resend.pop_front();
                 continue;
             }
-            if let Some(at) = session.live.iter().position(|entry| entry.resend) {
-                let Some(entry) = session.live.get_mut(at) else {
+            if let Some(again) = session.live.next_resend() {
+                let packet_id = again.packet_id;
+                if again.released {
+                    let version = conn.version;
+                    ack(
+                        &mut conn.outbox,
+                        version,
+                        AckType::PubRel,
+                        packet_id,
+                        ReasonCode::SUCCESS,
+                    );
+                } else if conn.inflight >= conn.window {
                     break;
-                };
-                if matches!(entry.sent, Sent::Yes(_)) && conn.inflight >= conn.window {
-                    break;
+                } else if !send_live(
+                    conn,
+                    &again.entry,
+                    packet_id,
+                    true,
+                    view.now,
+                    &mut self.counters,
+                ) {
+                    session.live.finish(packet_id, |_| true);
+                    continue;
                 }
-                entry.resend = false;
-                match entry.sent {
-                    Sent::Released(packet_id) => {
-                        ack(
-                            &mut conn.outbox,
-                            conn.version,
-                            AckType::PubRel,
-                            packet_id,
-                            ReasonCode::SUCCESS,
-                        );
-                        conn.inflight += 1;
-                    }
-                    Sent::Yes(packet_id) => {
-                        let share = Share {
-                            qos: entry.qos,
-                            retain: entry.retain,
-                            ids: entry.ids.clone(),
-                            name: entry.name.clone(),
-                        };
-                        if write(
-                            conn,
-                            &entry.message,
-                            &share,
-                            packet_id,
-                            true,
-                            view.now,
-                            None,
-                            &mut self.counters,
-                        ) {
-                            conn.inflight += 1;
-                        } else if let Some(gone) = session.live.remove(at) {
-                            session.live_bytes = session
-                                .live_bytes
-                                .saturating_sub(gone.message.size() as u64);
-                        }
-                    }
-                    Sent::No => {}
-                }
+                session.live.resent(packet_id);
+                conn.inflight += 1;
                 continue;
             }
             if conn.inflight >= conn.window {
@@ -171,42 +153,20 @@ impl Shard {
                     }
                 }
             }
-            // Unsent live messages stand behind the sent ones.
-            let Some(at) = session.live.iter().position(|entry| entry.sent == Sent::No) else {
+            let Some(entry) = session.live.next() else {
                 break;
             };
-            let packet_id = next_live_id(session);
-            let Some(entry) = session.live.get_mut(at) else {
-                break;
-            };
-            let share = Share {
-                qos: entry.qos,
-                retain: entry.retain,
-                ids: entry.ids.clone(),
-                name: entry.name.clone(),
-            };
-            let size = entry.message.size() as u64;
-            let gone = entry.message.expired(view.now);
-            if gone {
+            if entry.message.expired(view.now) {
                 self.counters.dropped_expired += 1;
+                session.live.pop_next();
+                continue;
             }
-            if !gone
-                && write(
-                    conn,
-                    &entry.message,
-                    &share,
-                    packet_id,
-                    false,
-                    view.now,
-                    None,
-                    &mut self.counters,
-                )
-            {
-                entry.sent = Sent::Yes(packet_id);
+            let packet_id = session.live.free_id();
+            if send_live(conn, entry, packet_id, false, view.now, &mut self.counters) {
+                session.live.send_next(packet_id);
                 conn.inflight += 1;
             } else {
-                session.live.remove(at);
-                session.live_bytes = session.live_bytes.saturating_sub(size);
+                session.live.pop_next();
             }
         }
         let wrote = conn.outbox.len() > before;
@@ -303,16 +263,16 @@ fn send_durable(
             None => {}
         }
     }
-    let share = Share {
+    let share = ShareRef {
         qos: entry.qos(),
         retain: entry.retain(),
-        ids,
-        name,
+        ids: &ids,
+        name: name.as_deref(),
     };
     write(
         conn,
         &body.message,
-        &share,
+        share,
         packet_id(entry.offset()),
         dup,
         now,
@@ -321,22 +281,28 @@ fn send_durable(
     )
 }
 
-/// Live ids lie above the durable ones; the window is far smaller than their number.
-fn next_live_id(session: &mut Session) -> u16 {
-    let first = u16::try_from(DURABLE_IDS + 1).unwrap_or(u16::MAX);
-    loop {
-        session.last_live_id = session
-            .last_live_id
-            .checked_add(1)
-            .unwrap_or(first)
-            .max(first);
-        let id = session.last_live_id;
-        let used = session
-            .live
-            .iter()
-            .any(|e| matches!(e.sent, Sent::Yes(i) | Sent::Released(i) if i == id));
-        if !used {
-            return id;
-        }
-    }
+fn send_live(
+    conn: &mut Conn,
+    entry: &LiveEntry,
+    packet_id: u16,
+    dup: bool,
+    now: u64,
+    counters: &mut Counters,
+) -> bool {
+    let share = ShareRef {
+        qos: entry.qos,
+        retain: entry.retain,
+        ids: &entry.ids,
+        name: entry.name.as_deref(),
+    };
+    write(
+        conn,
+        &entry.message,
+        share,
+        packet_id,
+        dup,
+        now,
+        None,
+        counters,
+    )
 }

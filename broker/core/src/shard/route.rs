@@ -8,6 +8,7 @@ use crate::message::Message;
 use crate::record::{InboxRecord, MessageRecord, Target, encode};
 use crate::routes::{Hits, Kinds};
 use isthmus_mqtt::QoS;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How a message goes its ways.
@@ -146,9 +147,12 @@ impl Shard {
             return routed;
         }
         let by_inbox = message.qos > QoS::AtMostOnce && !manner.only_online;
-        let mut inboxes: std::collections::BTreeMap<u16, Target<'_>> =
-            std::collections::BTreeMap::new();
-        let mut lives: std::collections::BTreeMap<u16, Live> = std::collections::BTreeMap::new();
+        let mut inboxes: Vec<(u16, Target<'_>)> = Vec::new();
+        let mut lives = Lives {
+            own: self.config.shard,
+            here: None,
+            others: BTreeMap::new(),
+        };
         let new_live = || Live {
             message: message.clone(),
             all: false,
@@ -159,15 +163,15 @@ impl Shard {
         };
         for (slot, kinds) in &hits.slots {
             if by_inbox && kinds.any(Kinds::DURABLE) {
-                let target = inboxes.entry(*slot).or_default();
-                target.all = true;
-                target.by_filter = manner.by_filter;
+                let target = Target {
+                    all: true,
+                    by_filter: manner.by_filter,
+                    ..Target::default()
+                };
+                inboxes.push((*slot, target));
             }
             if !by_inbox || kinds.any(Kinds::LIVE) {
-                lives
-                    .entry(self.shard_of(*slot))
-                    .or_insert_with(new_live)
-                    .all = true;
+                lives.of(self.shard_of(*slot), new_live).all = true;
             }
         }
         for hit in &hits.shared {
@@ -175,11 +179,17 @@ impl Shard {
                 continue;
             };
             if durable {
-                let target = inboxes.entry(slot).or_default();
-                target.by_filter |= manner.by_filter;
-                target.shared.push((&hit.group, &hit.filter));
+                let known = inboxes.iter().position(|(s, _)| *s == slot);
+                let at = known.unwrap_or_else(|| {
+                    inboxes.push((slot, Target::default()));
+                    inboxes.len() - 1
+                });
+                if let Some((_, target)) = inboxes.get_mut(at) {
+                    target.by_filter |= manner.by_filter;
+                    target.shared.push((&hit.group, &hit.filter));
+                }
             } else {
-                let live = lives.entry(self.shard_of(slot)).or_insert_with(new_live);
+                let live = lives.of(self.shard_of(slot), new_live);
                 live.shared
                     .push((slot, hit.group.clone(), hit.filter.clone()));
             }
@@ -197,15 +207,30 @@ impl Shard {
                 headers: Vec::new(),
             });
         }
-        for (shard, mut live) in lives {
-            if shard == self.config.shard {
-                routed.reached += self.deliver(view, &live, fx);
-            } else {
-                live.answer = manner.answer;
-                routed.answers += usize::from(manner.answer.is_some());
-                fx.push(Effect::Live(shard, live));
-            }
+        if let Some(live) = lives.here {
+            routed.reached += self.deliver(view, &live, fx);
+        }
+        for (shard, mut live) in lives.others {
+            live.answer = manner.answer;
+            routed.answers += usize::from(manner.answer.is_some());
+            fx.push(Effect::Live(shard, live));
         }
         routed
+    }
+}
+
+/// One message for the shards that have live subscribers.
+struct Lives {
+    own: u16,
+    here: Option<Live>,
+    others: BTreeMap<u16, Live>,
+}
+
+impl Lives {
+    fn of(&mut self, shard: u16, new: impl FnOnce() -> Live) -> &mut Live {
+        if shard == self.own {
+            return self.here.get_or_insert_with(new);
+        }
+        self.others.entry(shard).or_insert_with(new)
     }
 }

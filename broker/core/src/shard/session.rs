@@ -1,13 +1,12 @@
 //! A session's state, and the index of all subscriptions of the shard.
 
 use super::effect::{ConnId, Effect, Token};
+use super::live::LiveQueue;
 use super::slot::Wanted;
 use crate::acl::Acl;
 use crate::filter::FilterTree;
-use crate::message::Message;
 use crate::queue::Queue;
 use crate::record::SubscriptionRecord;
-use isthmus_mqtt::QoS;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -112,33 +111,6 @@ fn replace(entries: &mut Vec<Entry>, session: usize, entry: Option<Entry>) {
     }
 }
 
-/// How far a live QoS > 0 delivery is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// Waits for the window.
-    No,
-    /// PUBLISH sent under this id.
-    Yes(u16),
-    /// PUBREC received for this id.
-    Released(u16),
-}
-
-/// A QoS > 0 message delivered from memory.
-#[derive(Clone, Debug)]
-pub(super) struct LiveEntry {
-    pub(super) message: Arc<Message>,
-    /// The Topic Name, where the filter form decided it.
-    pub(super) name: Option<Box<str>>,
-    pub(super) qos: QoS,
-    pub(super) retain: bool,
-    pub(super) ids: Vec<u32>,
-    pub(super) sent: Sent,
-    /// It must be sent again on this connection.
-    pub(super) resend: bool,
-    /// ShareName and filter that it came by.
-    pub(super) shared: Option<(Box<str>, Box<str>)>,
-}
-
 /// A QoS 2 message of the client, from PUBLISH to PUBREL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Received {
@@ -185,9 +157,7 @@ pub(super) struct Session {
     pub(super) queue: Queue,
     /// Sequence numbers of the durable window that this connection must be sent again.
     pub(super) resend: VecDeque<u64>,
-    pub(super) live: VecDeque<LiveEntry>,
-    pub(super) live_bytes: u64,
-    pub(super) last_live_id: u16,
+    pub(super) live: LiveQueue,
     pub(super) received: FxHashMap<u16, Received>,
     /// Inbox records before this offset have had their effect on it already.
     pub(super) seen: i64,
@@ -216,9 +186,7 @@ impl Session {
             subs: FxHashMap::default(),
             queue: Queue::default(),
             resend: VecDeque::new(),
-            live: VecDeque::new(),
-            live_bytes: 0,
-            last_live_id: 0,
+            live: LiveQueue::default(),
             received: FxHashMap::default(),
             seen: 0,
             stored: false,

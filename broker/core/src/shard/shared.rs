@@ -5,7 +5,7 @@ use super::confirm::Kind;
 use super::effect::{Effect, Live, Topic, Write};
 use super::interest::kinds as wants;
 use super::route::Manner;
-use super::session::{Entry, Sent};
+use super::session::Entry;
 use super::slot::Body;
 use super::{Shard, View};
 use crate::message::Message;
@@ -145,7 +145,7 @@ impl Shard {
             return;
         };
         let slot_no = session.slot;
-        let live = std::mem::take(&mut session.live);
+        let live = session.live.take_all();
         let moves = |qos: QoS, sent: bool| !sent || qos == QoS::AtLeastOnce;
         let window = session
             .queue
@@ -166,9 +166,9 @@ impl Shard {
         for filter in &filters {
             self.set_sub(key, filter, None, fx);
         }
-        for entry in live {
-            if let Some((group, filter)) = &entry.shared
-                && moves(entry.qos, entry.sent != Sent::No)
+        for (entry, sent) in live {
+            if let Some((group, filter)) = entry.shared.as_deref()
+                && moves(entry.qos, sent)
             {
                 self.forward(
                     view,
