@@ -1,6 +1,5 @@
 //! Connections a second: CONNECT, CONNACK, DISCONNECT and the next, with so many at once.
 
-use crate::client::source;
 use crate::peer::Peer;
 use crate::system;
 use crate::wire::{self, Packet};
@@ -37,7 +36,7 @@ pub(crate) fn run(peer: &Peer, count: usize) -> anyhow::Result<Connects> {
     let (mut begun, mut ended) = (0, 0);
     let (start, broker, own) = (Instant::now(), peer.cpu()?, system::own_cpu()?);
     for place in 0..AT_ONCE {
-        attempts.push(begin(peer, &poll, place, begun)?);
+        attempts.push(begin(peer, &poll, place)?);
         begun += 1;
     }
     while ended < count {
@@ -53,7 +52,7 @@ pub(crate) fn run(peer: &Peer, count: usize) -> anyhow::Result<Connects> {
             };
             if attempt.go(begun - 1)? {
                 ended += 1;
-                *attempt = begin(peer, &poll, place, begun)?;
+                *attempt = begin(peer, &poll, place)?;
                 begun += 1;
             }
         }
@@ -66,12 +65,10 @@ pub(crate) fn run(peer: &Peer, count: usize) -> anyhow::Result<Connects> {
     })
 }
 
-fn begin(peer: &Peer, poll: &Poll, place: usize, number: usize) -> anyhow::Result<Attempt> {
+fn begin(peer: &Peer, poll: &Poll, place: usize) -> anyhow::Result<Attempt> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
-    socket.bind(&source(number).into())?;
     match socket.connect(&peer.address.into()) {
         Err(error)
             if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>

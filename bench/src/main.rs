@@ -84,14 +84,16 @@ fn main() -> anyhow::Result<()> {
         rows.push((case.clone(), outcomes.collect()));
     }
     let mut others = Vec::new();
-    if arguments.wants("connects") || arguments.wants("memory") {
-        for kind in &arguments.peers {
-            others.push((
-                *kind,
-                connects_of(&arguments, &cores, kafka.as_ref(), *kind),
-                memory_of(&arguments, &cores, kafka.as_ref(), *kind),
-            ));
-        }
+    let (connects, memory) = (arguments.wants("connects"), arguments.wants("memory"));
+    for kind in arguments.peers.iter().filter(|_| connects || memory) {
+        let left_out = || "left out".to_owned();
+        let connects = connects.then(|| connects_of(&arguments, &cores, kafka.as_ref(), *kind));
+        let memory = memory.then(|| memory_of(&arguments, &cores, kafka.as_ref(), *kind));
+        others.push((
+            *kind,
+            connects.unwrap_or_else(|| Err(left_out())),
+            memory.unwrap_or_else(|| Err(left_out())),
+        ));
     }
     println!(
         "\n{} cores of {}; {} runs of {} s each, medians\n",
@@ -171,9 +173,9 @@ fn connects_of(
             load_busy: of(|run| run.load_busy),
         })
     };
-    let outcome = run();
+    let outcome = run().map_err(|error| format!("{error:#}"));
     eprintln!("connects | {} | {outcome:?}", kind.name());
-    outcome.map_err(|error| format!("{error:#}"))
+    outcome
 }
 
 fn memory_of(
@@ -183,7 +185,8 @@ fn memory_of(
     kind: Kind,
 ) -> Result<memory::Memory, String> {
     let outcome = Peer::start(kind, cores, kafka)
-        .and_then(|peer| memory::run(&peer, arguments.idle, arguments.idle, QUEUED));
+        .and_then(|peer| memory::run(&peer, arguments.idle, arguments.idle, QUEUED))
+        .map_err(|error| format!("{error:#}"));
     eprintln!("memory | {} | {outcome:?}", kind.name());
-    outcome.map_err(|error| format!("{error:#}"))
+    outcome
 }
