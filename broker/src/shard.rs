@@ -104,6 +104,8 @@ struct Started {
 struct Fed {
     bytes: usize,
     packets: u32,
+    /// The last one was DISCONNECT.
+    goodbye: bool,
     flow: Option<Flow>,
 }
 
@@ -178,6 +180,7 @@ impl Worker {
         let mut fed = Fed {
             bytes: 0,
             packets: 0,
+            goodbye: false,
             flow: Some(Flow::Go),
         };
         let version = self.core.version(id);
@@ -209,6 +212,7 @@ impl Worker {
                 Ok(Some((length, packet))) => {
                     fed.bytes += length;
                     fed.packets += 1;
+                    fed.goodbye = matches!(packet, Packet::Disconnect(_));
                     Some(self.core.received(view, id, &packet, &mut self.fx))
                 }
             };

@@ -81,6 +81,7 @@ fn process(worker: &Rc<RefCell<Worker>>, id: ConnId, link: &Link, bytes: &[u8]) 
         link.packets
             .set(link.packets.get().saturating_add(fed.packets));
         link.bytes.set(link.bytes.get().saturating_add(fed.bytes));
+        link.goodbye.set(fed.goodbye);
         match fed.flow {
             None => break,
             Some(Flow::Go) => {}
@@ -172,7 +173,10 @@ async fn tcp(
     worker.borrow_mut().write(id);
     loop {
         if link.closing.get() {
-            let _ = tokio::time::timeout(GOODBYE, last_bytes(worker, id, stream)).await;
+            // Who has said DISCONNECT reads no more: the socket is closed at once.
+            if !link.goodbye.get() {
+                let _ = tokio::time::timeout(GOODBYE, last_bytes(worker, id, stream)).await;
+            }
             return;
         }
         if link.resumed.get() && !link.held.get() && reading.next == Next::Pause {

@@ -30,6 +30,8 @@ pub(super) struct Link {
     /// The socket is full.
     pub(super) blocked: Cell<bool>,
     pub(super) closing: Cell<bool>,
+    /// The client said DISCONNECT.
+    pub(super) goodbye: Cell<bool>,
     /// Used up of the allowance while too much waits for Kafka.
     pub(super) packets: Cell<u32>,
     pub(super) bytes: Cell<usize>,

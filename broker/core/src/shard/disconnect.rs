@@ -93,8 +93,13 @@ impl Shard {
         let ts = self.presence_ts(&client, view.now);
         if let Some(slot) = self.slots.get_mut(&slot_no) {
             slot.dirty.insert(key);
-            let unsaid = slot.writes.iter().position(|w| is_connect_of(w, &label));
-            match unsaid.filter(|_| !opened) {
+            // What gathers for a commit is long when many come and go; it is searched only where
+            // CONNACK was not said.
+            let unsaid = match opened {
+                true => None,
+                false => slot.writes.iter().position(|w| is_connect_of(w, &label)),
+            };
+            match unsaid {
                 // It was never told of its CONNACK: neither event is said.
                 Some(at) => drop(slot.writes.remove(at)),
                 None => slot.writes.push(presence(
