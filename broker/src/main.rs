@@ -7,6 +7,10 @@ use isthmus_broker::telemetry::logs;
 use isthmus_config::BrokerConfig;
 use std::path::PathBuf;
 
+/// A message is a few small allocations that another connection's turn frees.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// One broker of an Isthmus instance: MQTT for devices, Kafka behind it.
 #[derive(Parser)]
 #[command(version)]
