@@ -41,8 +41,8 @@ const CHUNK: usize = 16 * 1024;
 /// A socket as the listener accepted it.
 #[derive(Debug)]
 pub struct Incoming {
-    /// The socket.
-    pub stream: TcpStream,
+    /// The socket, nonblocking and no runtime's yet.
+    pub stream: std::net::TcpStream,
     /// The client's address.
     pub peer: SocketAddr,
     /// Where it came in.
@@ -92,6 +92,7 @@ impl Handshake {
         config: &BrokerConfig,
         authenticator: Arc<Authenticator>,
         metrics: Arc<Metrics>,
+        large: Arc<Semaphore>,
         handover: impl Handover,
     ) -> Arc<Self> {
         let websocket_path = config.listeners.ws.as_ref().map_or("/mqtt", |ws| &ws.path);
@@ -100,11 +101,17 @@ impl Handshake {
             websocket_path: websocket_path.to_owned(),
             max_packet_size: usize::try_from(config.limits.max_packet_size).unwrap_or(usize::MAX),
             read_limit: READ_LIMIT,
-            large: Arc::new(Semaphore::new(LARGE_TOTAL)),
+            large,
             authenticator,
             metrics,
             handover: Box::new(handover),
         })
+    }
+
+    /// The bytes that large CONNECT packets share in this pod.
+    #[must_use]
+    pub fn large_packets() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(LARGE_TOTAL))
     }
 
     /// Brings one connection through, or refuses and closes it. A WebSocket connection is served
@@ -124,17 +131,18 @@ impl Handshake {
     async fn tcp(&self, incoming: Incoming, closing: watch::Receiver<bool>) -> Result<(), Refusal> {
         let received_at = Instant::now();
         let Incoming {
-            mut stream,
+            stream,
             peer,
             listener,
             guard,
         } = incoming;
+        let mut stream = TcpStream::from_std(stream)?;
         match self
             .pass(&mut stream, peer, listener, received_at, closing)
             .await
         {
             Ok(passed) => {
-                let transport = Transport::Tcp(stream.into_std()?);
+                let transport = Transport::Tcp(stream);
                 self.hand_over(passed, transport, peer, listener, received_at, guard);
                 Ok(())
             }
@@ -152,11 +160,12 @@ impl Handshake {
     ) -> Result<(), Refusal> {
         let received_at = Instant::now();
         let Incoming {
-            mut stream,
+            stream,
             peer,
             listener,
             guard,
         } = incoming;
+        let mut stream = TcpStream::from_std(stream)?;
         let upgrade = tokio::select! {
             upgrade = websocket::upgrade(&mut stream, &self.websocket_path) => {
                 upgrade.map_err(Refusal::from)

@@ -32,6 +32,8 @@ const FETCH_BYTES: u64 = 4 << 20;
 #[derive(Debug)]
 struct Process {
     start: u64,
+    /// Header `start`: node and start.
+    start_header: String,
     node: String,
     shards: u64,
 }
@@ -100,6 +102,7 @@ impl Kafka {
             topics,
             process: Process {
                 start: shared.clock.start(),
+                start_header: format!("{node}-{:x}", shared.clock.start()),
                 node: node.clone(),
                 shards: shared.shards.len() as u64,
             },
@@ -252,7 +255,7 @@ impl Kafka {
             key: Some(uplink.client_id.as_bytes().to_vec()),
             headers: uplink_headers(&self.process, shard, &uplink)
                 .into_iter()
-                .map(|(n, v)| (n, Some(v)))
+                .map(|(name, value)| (name.into_owned(), Some(value.into_owned())))
                 .collect(),
             timestamp: i64::try_from(uplink.ts).ok(),
             value: Some(uplink.envelope),

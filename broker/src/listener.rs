@@ -1,7 +1,7 @@
 //! Where clients come in: sockets bound, connections accepted within the pod's limits.
 //!
-//! [`run`] owns every task that it starts: a connection's handshake, and for WebSocket what goes
-//! on between socket and shard. When its future is dropped, so are they.
+//! An accepted socket is not this runtime's: it goes to a shard in turn, which makes the handshake
+//! and, when the client's slot is its own, keeps it without a further move.
 
 mod gate;
 
@@ -11,11 +11,9 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::handshake::{Handshake, Incoming};
+use crate::handshake::Incoming;
 pub use crate::telemetry::labels::ListenerKind;
 use crate::telemetry::{Metrics, RefusalReason};
 pub use gate::{ConnectionGuard, Gate};
@@ -129,12 +127,11 @@ pub fn bind(field: &'static str, address: &str) -> Result<(TcpListener, SocketAd
     })
 }
 
-/// Accepts until `shutdown`, then lets unfinished handshakes go and returns when the last
-/// WebSocket connection has ended: end the sessions, and put a time limit on it.
+/// Accepts until `shutdown`; `door` is given every connection within the limits.
 pub async fn run(
     listener: Listener,
     gate: Arc<Gate>,
-    handshake: Arc<Handshake>,
+    door: impl Fn(Incoming),
     shutdown: impl Future<Output = ()>,
 ) {
     let Listener {
@@ -143,8 +140,6 @@ pub async fn run(
         socket,
     } = listener;
     tracing::info!(listener = kind.name(), address = %local_addr, "listening");
-    let (closing, _) = watch::channel(false);
-    let mut connections = JoinSet::new();
     let mut errors = Throttle::default();
     tokio::pin!(shutdown);
     loop {
@@ -154,15 +149,12 @@ pub async fn run(
         };
         let accepted = tokio::select! {
             accepted = accepted => accepted,
-            // What a connection came to is in its own log line.
-            Some(_) = connections.join_next() => continue,
-            () = &mut shutdown => break,
+            () = &mut shutdown => return,
         };
         match accepted {
             Ok((stream, peer)) => {
                 if let Some(incoming) = admit(stream, peer, kind, &gate, &mut errors) {
-                    let (handshake, closing) = (Arc::clone(&handshake), closing.subscribe());
-                    connections.spawn(handshake.serve(incoming, closing));
+                    door(incoming);
                 }
             }
             Err(error) => {
@@ -173,15 +165,12 @@ pub async fn run(
                 if !is_about_the_connection(&error) {
                     tokio::select! {
                         () = tokio::time::sleep(EXHAUSTED_PAUSE) => {}
-                        () = &mut shutdown => break,
+                        () = &mut shutdown => return,
                     }
                 }
             }
         }
     }
-    drop(socket);
-    closing.send_replace(true);
-    while connections.join_next().await.is_some() {}
 }
 
 fn admit(
@@ -201,12 +190,18 @@ fn admit(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "connection without TCP_NODELAY");
     }
-    Some(Incoming {
-        stream,
-        peer,
-        listener,
-        guard,
-    })
+    match stream.into_std() {
+        Ok(stream) => Some(Incoming {
+            stream,
+            peer,
+            listener,
+            guard,
+        }),
+        Err(error) => {
+            tracing::debug!(%peer, %error, "connection refused: its socket cannot be used");
+            None
+        }
+    }
 }
 
 /// Errors of one connection, after which the next may be fine (accept(2)); after all others

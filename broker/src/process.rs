@@ -6,7 +6,7 @@ use crate::directory::Directory;
 use crate::handshake::{Accepted, Handshake};
 use crate::kafka::{Kafka, Topics};
 use crate::ownership::{Owners, Ownership, follow_routes};
-use crate::shared::{Clock, Event, Shared};
+use crate::shared::{Clock, Door, Event, Shared};
 use crate::telemetry::server::{self, Monitoring};
 use crate::telemetry::{Heartbeats, Metrics, Readiness};
 use crate::{bridge, listener, shard};
@@ -17,7 +17,7 @@ use isthmus_core::record::{MessageRecord, decode};
 use isthmus_kafka::directory::Entry;
 use isthmus_kafka::reader::{Reader, ReaderConfig, ReaderEvent};
 use parking_lot::{Mutex, RwLock};
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -204,27 +204,66 @@ fn serve(
         shared.directory.clone(),
         &config.authentication,
     )?);
-    let to = shared.clone();
-    let handshake = Handshake::new(
-        config,
-        authenticator,
-        shared.metrics.clone(),
-        move |accepted: Accepted| {
-            let slot = hash::slot(&accepted.client_id, to.config.slots);
-            to.tell_slot(slot, Event::Accepted(Box::new(accepted)));
-        },
-    );
     let gate = listener::gate(&config.limits, &shared.metrics);
+    let doors: Vec<Arc<Handshake>> = doors(shared, &authenticator);
+    let turn = Arc::new(AtomicUsize::new(0));
     let mut serving = tokio::task::JoinSet::new();
     for listener in listeners {
+        let (to, doors, turn, closing) = (
+            shared.clone(),
+            doors.clone(),
+            turn.clone(),
+            stopping.clone(),
+        );
+        let door = move |incoming| {
+            let shard = turn.fetch_add(1, Ordering::Relaxed) % doors.len().max(1);
+            if let Some(handshake) = doors.get(shard).cloned() {
+                let closing = closing.clone();
+                let door = Door {
+                    incoming,
+                    handshake,
+                    closing,
+                };
+                to.tell(shard, Event::Incoming(Box::new(door)));
+            }
+        };
         serving.spawn(listener::run(
             listener,
             gate.clone(),
-            handshake.clone(),
+            door,
             stopped(stopping.clone()),
         ));
     }
     Ok(serving)
+}
+
+/// A handshake for each shard: a client whose slot is the shard's own stays where it is.
+fn doors(shared: &Arc<Shared>, authenticator: &Arc<Authenticator>) -> Vec<Arc<Handshake>> {
+    let large = Handshake::large_packets();
+    let door = |here: usize| {
+        let to = shared.clone();
+        let accepted = move |mut accepted: Accepted| {
+            let shard = to.shard_of(hash::slot(&accepted.client_id, to.config.slots));
+            if shard != here {
+                match accepted.transport.detach() {
+                    Ok(transport) => accepted.transport = transport,
+                    Err(error) => {
+                        tracing::debug!(peer = %accepted.peer, %error, "a connection is lost");
+                        return;
+                    }
+                }
+            }
+            to.tell(shard, Event::Accepted(Box::new(accepted)));
+        };
+        Handshake::new(
+            &shared.config,
+            authenticator.clone(),
+            shared.metrics.clone(),
+            large.clone(),
+            accepted,
+        )
+    };
+    (0..shared.shards.len()).map(door).collect()
 }
 
 /// Gauges, and whether Kafka takes what it is given.

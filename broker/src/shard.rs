@@ -12,7 +12,7 @@ mod rights;
 mod system;
 
 use crate::handshake::Accepted;
-use crate::shared::{Event, Shared};
+use crate::shared::{Door, Event, Shared};
 use crate::telemetry::Heartbeat;
 use isthmus_core::shard::{Config, ConnId, Connecting, Effect, Ended, Flow, Shard, View};
 use isthmus_mqtt::{Packet, Version};
@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 /// Events taken from the channel at once.
 const BATCH: usize = 512;
@@ -43,6 +44,7 @@ pub async fn run(
     let worker = Rc::new(RefCell::new(Worker::new(shared, number)));
     let scratch = Rc::new(RefCell::new(vec![0; READ]));
     let mut batch = Vec::with_capacity(BATCH);
+    let mut doors = JoinSet::new();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -52,7 +54,7 @@ pub async fn run(
                     return;
                 }
                 for event in batch.drain(..) {
-                    take(&worker, &scratch, event);
+                    take(&worker, &scratch, &mut doors, event);
                 }
             }
             _ = tick.tick() => {
@@ -60,16 +62,31 @@ pub async fn run(
                 worker.borrow_mut().tick();
             }
         }
+        // What a handshake came to is in its own log line.
+        while doors.try_join_next().is_some() {}
         let mut worker = worker.borrow_mut();
         worker.finish_batch();
-        if worker.stopped() {
+        if doors.is_empty() && worker.stopped() {
             return;
         }
     }
 }
 
-fn take(worker: &Rc<RefCell<Worker>>, scratch: &Rc<RefCell<Vec<u8>>>, event: Event) {
+fn take(
+    worker: &Rc<RefCell<Worker>>,
+    scratch: &Rc<RefCell<Vec<u8>>>,
+    doors: &mut JoinSet<()>,
+    event: Event,
+) {
     match event {
+        Event::Incoming(door) => {
+            let Door {
+                incoming,
+                handshake,
+                closing,
+            } = *door;
+            doors.spawn_local(handshake.serve(incoming, closing));
+        }
         Event::Accepted(accepted) => {
             let started = worker.borrow_mut().accept(*accepted);
             if let Some(Started {
@@ -308,7 +325,7 @@ impl Worker {
 
     fn event(&mut self, event: Event) {
         let outcome = match event {
-            Event::Accepted(_) => Ok(()),
+            Event::Incoming(_) | Event::Accepted(_) => Ok(()),
             Event::Confirmed(token, outcome) => {
                 self.measured.record_confirmed(token, &self.shared.metrics);
                 self.act(|core, view, fx| core.confirmed(view, token, outcome, fx));

@@ -2,7 +2,7 @@
 //! the ways to the shards.
 
 use crate::directory::Directory;
-use crate::handshake::Accepted;
+use crate::handshake::{Accepted, Handshake, Incoming};
 use crate::kafka::Kafka;
 use crate::telemetry::{Metrics, Readiness};
 use isthmus_core::retained::Retained;
@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Bytes of live messages that may wait between shards before publishers are slowed.
 const MAX_LIVE_BYTES: u64 = 64 << 20;
@@ -63,8 +63,20 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A connection that comes in, with what its handshake needs.
+pub struct Door {
+    /// The connection.
+    pub incoming: Incoming,
+    /// The way in.
+    pub handshake: Arc<Handshake>,
+    /// The process stops.
+    pub closing: watch::Receiver<bool>,
+}
+
 /// What reaches a shard from outside its connections.
 pub enum Event {
+    /// A connection whose handshake this shard makes.
+    Incoming(Box<Door>),
     /// A client that may have its session.
     Accepted(Box<Accepted>),
     /// A record is stored, or refused for good.

@@ -33,13 +33,28 @@ pub struct Accepted {
     pub guard: ConnectionGuard,
 }
 
-/// A connection that can move between runtimes.
+/// How a connection is read and written.
 #[derive(Debug)]
 pub enum Transport {
-    /// Nonblocking; for `tokio::net::TcpStream::from_std`.
-    Tcp(std::net::TcpStream),
+    /// A socket of the runtime that made the handshake.
+    Tcp(tokio::net::TcpStream),
+    /// Nonblocking, on its way to another runtime.
+    Detached(std::net::TcpStream),
     /// Reads and writes MQTT bytes.
     WebSocket(WebSocketPipe),
+}
+
+impl Transport {
+    /// The same, for another runtime.
+    ///
+    /// # Errors
+    /// When the socket cannot be taken from its runtime.
+    pub fn detach(self) -> std::io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(stream) => Self::Detached(stream.into_std()?),
+            other => other,
+        })
+    }
 }
 
 /// A client that was refused.
@@ -57,7 +72,7 @@ pub struct Refused<'a> {
     pub why: &'a Refusal,
 }
 
-/// Takes the clients that come through. Called on the accepting runtime; must not block.
+/// Takes the clients that come through. Called on the runtime of the handshake; must not block.
 pub trait Handover: Send + Sync + 'static {
     /// A client that may have its session.
     fn accepted(&self, accepted: Accepted);

@@ -4,8 +4,9 @@ use argon2::password_hash::{PasswordHasher, SaltString};
 use argon2::{Argon2, Params};
 use isthmus_config::Authentication;
 use isthmus_kafka::directory::{Entry, ManagedBy, User, VERSION};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::testing::{CONNECT, config, connect, upgrade_request};
 use super::*;
@@ -36,8 +37,8 @@ struct Edge {
     ws: SocketAddr,
     metrics: Arc<Metrics>,
     accepted: mpsc::UnboundedReceiver<Accepted>,
-    stop: Vec<oneshot::Sender<()>>,
-    tasks: Vec<JoinHandle<()>>,
+    closing: watch::Sender<bool>,
+    handshakes: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl Edge {
@@ -57,30 +58,36 @@ impl Edge {
         let authenticator = Arc::new(Authenticator::new(directory, &authentication).unwrap());
         let (sender, accepted) = mpsc::unbounded_channel();
         let handover = move |accepted| drop(sender.send(accepted));
-        let mut handshake = Handshake::new(&config, authenticator, metrics.clone(), handover);
+        let mut handshake = Handshake::new(
+            &config,
+            authenticator,
+            metrics.clone(),
+            Handshake::large_packets(),
+            handover,
+        );
         adjust(Arc::get_mut(&mut handshake).unwrap());
         let gate = gate(&config.limits, &metrics);
         let listeners = bind_all(&config.listeners).unwrap();
         let (mqtt, ws) = (listeners[0].local_addr(), listeners[1].local_addr());
-        let (mut stop, mut tasks) = (vec![], vec![]);
+        let (closing, _) = watch::channel(false);
+        let handshakes = Arc::new(Mutex::new(JoinSet::new()));
         for listener in listeners {
-            let (sender, stopped) = oneshot::channel::<()>();
-            stop.push(sender);
-            let stopped = async { drop(stopped.await) };
-            tasks.push(tokio::spawn(run(
-                listener,
-                gate.clone(),
-                handshake.clone(),
-                stopped,
-            )));
+            let (handshake, handshakes) = (handshake.clone(), handshakes.clone());
+            let (closing, mut stopped) = (closing.subscribe(), closing.subscribe());
+            let door = move |incoming| {
+                let serve = handshake.clone().serve(incoming, closing.clone());
+                handshakes.lock().spawn(serve);
+            };
+            let stopped = async move { drop(stopped.wait_for(|stop| *stop).await) };
+            tokio::spawn(run(listener, gate.clone(), door, stopped));
         }
         Self {
             mqtt,
             ws,
             metrics,
             accepted,
-            stop,
-            tasks,
+            closing,
+            handshakes,
         }
     }
 
@@ -129,7 +136,7 @@ async fn a_connect_is_handed_over_with_all_that_was_read() {
     assert_eq!(edge.metrics.connections.get(), 1);
 
     // Another runtime goes on with it.
-    let Transport::Tcp(stream) = accepted.transport else {
+    let Transport::Detached(stream) = accepted.transport.detach().unwrap() else {
         panic!()
     };
     let guard = accepted.guard;
@@ -325,20 +332,17 @@ async fn shutdown_ends_handshakes_and_waits_for_websocket_sessions() {
         .await
         .unwrap();
     let accepted = edge.accepted.recv().await.unwrap();
-    for stop in edge.stop.drain(..) {
-        stop.send(()).unwrap();
-    }
+    edge.closing.send_replace(true);
     assert_eq!(halfway.read_to_end(&mut vec![]).await.unwrap(), 0);
     drop(halfway);
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let ws_task = edge.tasks.pop().unwrap();
-    edge.tasks.pop().unwrap().await.unwrap();
-    assert!(!ws_task.is_finished());
+    let mut handshakes = std::mem::take(&mut *edge.handshakes.lock());
+    handshakes.join_next().await.unwrap().unwrap();
+    edge.counted(RefusalReason::ShuttingDown, 1).await;
+    assert_eq!(handshakes.len(), 1, "the session's connection stays");
     assert!(TcpStream::connect(edge.ws).await.is_err());
     drop(accepted);
     ws.read_to_end(&mut vec![]).await.unwrap();
     drop(ws);
-    ws_task.await.unwrap();
+    handshakes.join_next().await.unwrap().unwrap();
     assert_eq!(edge.metrics.connections.get(), 0);
-    edge.counted(RefusalReason::ShuttingDown, 1).await;
 }

@@ -2,24 +2,35 @@
 
 use super::Process;
 use isthmus_core::shard::Uplink;
-use isthmus_mqtt::MessageProperties;
+use isthmus_mqtt::{MessageProperties, QoS};
+use std::borrow::Cow;
+
+/// Name and value; what the message has is not copied.
+pub(super) type Header<'a> = (Cow<'static, str>, Cow<'a, [u8]>);
 
 /// The headers of a stored message (ruling 4).
-pub(super) fn uplink_headers(
-    process: &Process,
+pub(super) fn uplink_headers<'a>(
+    process: &'a Process,
     shard: u16,
-    uplink: &Uplink,
-) -> Vec<(String, Vec<u8>)> {
+    uplink: &'a Uplink,
+) -> Vec<Header<'a>> {
     let message = &uplink.message;
-    let mut headers = Vec::with_capacity(6);
-    let mut add = |name: &str, value: &[u8]| headers.push((name.to_owned(), value.to_vec()));
+    let mut headers: Vec<Header<'a>> = Vec::with_capacity(8);
+    let mut add = |name, value: &'a [u8]| headers.push((Cow::Borrowed(name), Cow::Borrowed(value)));
     if uplink.base64 {
         add("payload-encoding", b"base64");
     }
     add("mqttTopic", message.topic().as_bytes());
-    add("qoslevel", (message.qos as u8).to_string().as_bytes());
+    let qos: &[u8] = match message.qos {
+        QoS::AtMostOnce => b"0",
+        QoS::AtLeastOnce => b"1",
+        QoS::ExactlyOnce => b"2",
+    };
+    add("qoslevel", qos);
     add("retain", if message.retain { b"true" } else { b"false" });
-    if let Ok(properties) = MessageProperties::from_forwarded(message.forwarded()) {
+    if !message.forwarded().is_empty()
+        && let Ok(properties) = MessageProperties::from_forwarded(message.forwarded())
+    {
         if let Some(value) = properties.content_type {
             add("contentType", value.as_bytes());
         }
@@ -30,15 +41,19 @@ pub(super) fn uplink_headers(
             add("correlationData", value);
         }
         for (name, value) in &properties.user_properties {
-            add(&format!("user.{name}"), value.as_bytes());
+            let name = Cow::Owned(format!("user.{name}"));
+            headers.push((name, Cow::Borrowed(value.as_bytes())));
         }
     }
-    add(
-        "start",
-        format!("{}-{:x}", process.node, process.start).as_bytes(),
-    );
     // Each shard counts for itself; together the numbers are the process's, none twice.
     let seq = uplink.seq * process.shards + u64::from(shard);
-    add("seq", seq.to_string().as_bytes());
+    headers.push((
+        Cow::Borrowed("start"),
+        Cow::Borrowed(process.start_header.as_bytes()),
+    ));
+    headers.push((
+        Cow::Borrowed("seq"),
+        Cow::Owned(seq.to_string().into_bytes()),
+    ));
     headers
 }

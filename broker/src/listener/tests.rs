@@ -4,10 +4,12 @@ use std::io::{Error, ErrorKind};
 
 use isthmus_config::Listeners;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::*;
 use crate::auth::Authenticator;
 use crate::directory::Directory;
+use crate::handshake::Handshake;
 use crate::handshake::testing::{CONNECT, config};
 
 #[tokio::test]
@@ -42,11 +44,23 @@ async fn connections_past_the_limit_are_closed_until_one_ends() {
     let authenticator = Authenticator::new(directory, &config.authentication).unwrap();
     let (sender, mut accepted) = tokio::sync::mpsc::unbounded_channel();
     let handover = move |accepted| drop(sender.send(accepted));
-    let handshake = Handshake::new(&config, Arc::new(authenticator), metrics.clone(), handover);
+    let handshake = Handshake::new(
+        &config,
+        Arc::new(authenticator),
+        metrics.clone(),
+        Handshake::large_packets(),
+        handover,
+    );
     let listener = bind_all(&config.listeners).unwrap().remove(0);
     let address = listener.local_addr();
     let gate = gate(&config.limits, &metrics);
-    tokio::spawn(run(listener, gate, handshake, std::future::pending()));
+    let (_open, closing) = tokio::sync::watch::channel(false);
+    let door = move |incoming| {
+        drop(tokio::spawn(
+            handshake.clone().serve(incoming, closing.clone()),
+        ))
+    };
+    tokio::spawn(run(listener, gate, door, std::future::pending()));
 
     let connect = || async {
         let mut stream = TcpStream::connect(address).await.unwrap();

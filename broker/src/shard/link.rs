@@ -47,16 +47,19 @@ impl Link {
         link
     }
 
-    /// Registers the socket with this thread's runtime; `None` where that fails.
+    /// Takes the connection to this thread's runtime; `None` where that fails.
     pub(super) fn attach(&self, transport: Transport) -> Option<Way> {
         match transport {
-            Transport::Tcp(stream) => {
-                let stream = Rc::new(TcpStream::from_std(stream).ok()?);
-                let _ = self.stream.set(stream.clone());
-                Some(Way::Tcp(stream))
-            }
+            Transport::Tcp(stream) => Some(self.with(stream)),
+            Transport::Detached(stream) => Some(self.with(TcpStream::from_std(stream).ok()?)),
             Transport::WebSocket(pipe) => Some(Way::WebSocket(pipe)),
         }
+    }
+
+    fn with(&self, stream: TcpStream) -> Way {
+        let stream = Rc::new(stream);
+        let _ = self.stream.set(stream.clone());
+        Way::Tcp(stream)
     }
 
     pub(super) fn close(&self) {
