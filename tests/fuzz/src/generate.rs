@@ -224,7 +224,8 @@ impl<'p> Maker<'p, '_> {
         }
     }
 
-    fn publish(&mut self) -> Publish<'p> {
+    /// A PUBLISH.
+    pub fn publish(&mut self) -> Publish<'p> {
         let qos = self.qos();
         let acknowledged = qos != QoS::AtMostOnce;
         let topic_alias = self.some5(|maker| maker.short(1));

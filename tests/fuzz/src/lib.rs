@@ -14,6 +14,7 @@
 
 pub mod classes;
 pub mod compare;
+pub mod connections;
 pub mod generate;
 pub mod memory;
 pub mod mutate;
