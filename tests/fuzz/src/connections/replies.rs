@@ -45,20 +45,26 @@ fn read(bytes: &[u8], version: Version, expected: &Expected) -> Result<Replies, 
         if ended {
             return Err(format!("after the end: {packet:?}"));
         }
-        if expected
-            .maximum
-            .is_some_and(|most| found.len > most as usize)
-        {
+        // An acknowledgement and a PINGRESP cannot be shorter; nobody takes less.
+        let most = expected.maximum.unwrap_or(u32::MAX).max(4);
+        if found.len > most as usize {
             return Err(format!("[MQTT-3.1.2-24]: {} bytes: {packet:?}", found.len));
         }
-        ended = replies.take(&packet, version)?;
+        // A CONNACK that the client does not take is left out, [MQTT-3.1.2-25].
+        let unheard = most < 64;
+        ended = replies.take(&packet, version, unheard)?;
     }
     Ok(replies)
 }
 
 impl Replies {
     /// Whether it was the last packet of a connection.
-    fn take(&mut self, packet: &Packet<'_>, version: Version) -> Result<bool, String> {
+    fn take(
+        &mut self,
+        packet: &Packet<'_>,
+        version: Version,
+        unheard: bool,
+    ) -> Result<bool, String> {
         let first = self.connack.is_none();
         self.packets += 1;
         let mut ends = false;
@@ -67,7 +73,9 @@ impl Replies {
                 self.connack = Some(connack.reason.0);
                 ends = connack.reason.is_error();
             }
-            _ if first => return Err(format!("before CONNACK, [MQTT-3.2.0-1]: {packet:?}")),
+            _ if first && !unheard => {
+                return Err(format!("before CONNACK, [MQTT-3.2.0-1]: {packet:?}"));
+            }
             Packet::Publish(_) | Packet::PubRel(_) => {}
             Packet::PubAck(_)
             | Packet::PubRec(_)
