@@ -9,7 +9,7 @@ CARGO ?= cargo
 # Where cargo builds; the same default as cargo's own.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 FILES ?= examples/quickstart.yaml
-FUZZ_SECONDS ?= 60
+TIME ?= 60
 DURATION ?= 5m
 
 help: ## List the targets
@@ -36,8 +36,10 @@ chaos: ## Random faults for DURATION (90s, 5m, 2h) with a ledger (ISTHMUS_SEED=â
 	@$(CARGO) build --profile quick --bin isthmus-operator --bin isthmus-broker --bin isthmus-chaos
 	@ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/quick" '$(TARGET)/quick/isthmus-chaos' '$(DURATION)'
 
-fuzz: ## Fuzz the MQTT decoder, each target for FUZZ_SECONDS (needs Rust nightly)
-	@hack/fuzz '$(FUZZ_SECONDS)'
+fuzz: ## Fuzz codec and broker, each part for TIME seconds; or PACKETS=1000000 CONNECTIONS=10000 (ISTHMUS_SEED=â€¦ repeats)
+	@hack/setup run
+	@$(CARGO) build --profile quick --bin isthmus-operator --bin isthmus-broker --bin isthmus-fuzz
+	@ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/quick" hack/fuzz '$(TIME)' '$(PACKETS)' '$(CONNECTIONS)'
 
 lint: ## Format, clippy, licences and known faults, unused crates, shell scripts
 	@hack/lint

@@ -110,16 +110,17 @@ impl Refusal {
     }
 
     /// The CONNACK for a client whose CONNECT was understood; `maximum` is its Maximum Packet
-    /// Size, which the Reason String must not exceed [MQTT-3.2.2-19].
+    /// Size, which the Reason String must not exceed [MQTT-3.2.2-19], nor the packet [MQTT-3.1.2-24].
     pub(super) fn connack(&self, version: Version, maximum: Option<u32>) -> Option<Vec<u8>> {
         let reason = self.reason_code()?;
         let text = self.to_string();
         let maximum = maximum
             .and_then(|m| usize::try_from(m).ok())
             .unwrap_or(usize::MAX);
+        let fits = |connack: &Vec<u8>| connack.len() <= maximum;
         encoded(version, reason, Some(&text))
-            .filter(|connack| connack.len() <= maximum)
-            .or_else(|| encoded(version, reason, None))
+            .filter(fits)
+            .or_else(|| encoded(version, reason, None).filter(fits))
     }
 
     /// The CONNACK for a client whose CONNECT was not, as far as that can be answered: in MQTT 5
@@ -184,6 +185,7 @@ mod tests {
             .connack(Version::V5, Some(20))
             .unwrap();
         assert_eq!(short, [0x20, 3, 0, 0x85, 0]);
+        assert_eq!(Refusal::ClientIdEmpty.connack(Version::V5, Some(4)), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{Shard, View};
 use crate::queue::{DURABLE_IDS, State};
 use crate::record::StateKey;
 use isthmus_mqtt::encode::pingresp;
-use isthmus_mqtt::{Ack, AckType, DecodeError, Packet, QoS, ReasonCode};
+use isthmus_mqtt::{Ack, AckType, DecodeError, Packet, PacketType, QoS, ReasonCode};
 
 impl Shard {
     /// A packet of a connection whose CONNACK has been said.
@@ -64,7 +64,13 @@ impl Shard {
         error: &DecodeError,
         fx: &mut Vec<Effect>,
     ) {
-        self.end(view, id, Ended::Protocol(error.reason_code()), fx);
+        let code = error.reason_code();
+        // What only a CONNACK may say of a CONNECT: here it is a second one, [MQTT-3.1.0-2].
+        let code = match code.is_legal_in(PacketType::Disconnect) {
+            true => code,
+            false => ReasonCode::PROTOCOL_ERROR,
+        };
+        self.end(view, id, Ended::Protocol(code), fx);
     }
 
     fn puback(&mut self, view: View<'_>, id: ConnId, ack: &Ack<'_>, fx: &mut Vec<Effect>) {

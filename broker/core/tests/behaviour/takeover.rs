@@ -78,3 +78,15 @@ fn a_connect_that_waits_for_its_commit_can_be_taken_over() {
     let disconnects = w.log.presence.iter().filter(|p| !p.connects).count();
     assert_eq!(connects, disconnects + 1, "{:?}", w.log.presence);
 }
+
+/// [MQTT-3.1.0-2], and table 3-10 of section 3.14.2.1: "unsupported version" is a CONNACK's word.
+#[test]
+fn a_second_connect_of_an_unknown_version_is_a_protocol_error() {
+    let mut w = World::new();
+    let a = w.client("a", V5);
+    w.connect(a, &Opts::clean()).unwrap();
+    w.got(a);
+    w.write(a, b"\x10\x0C\0\x04MQTT\x06\x02\0\x3C\0\0".to_vec());
+    w.pass(1);
+    assert_eq!(w.got(a), [Got::Disconnect(0x82), Got::Closed]);
+}
