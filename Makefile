@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test chaos fuzz lint crds
+.PHONY: help setup run demo test chaos bench fuzz lint crds
 
 CARGO ?= cargo
 # Where cargo builds; the same default as cargo's own.
@@ -35,6 +35,12 @@ chaos: ## Random faults for DURATION (90s, 5m, 2h) with a ledger (ISTHMUS_SEED=â
 	@hack/setup run
 	@$(CARGO) build --profile quick --bin isthmus-operator --bin isthmus-broker --bin isthmus-chaos
 	@ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/quick" '$(TARGET)/quick/isthmus-chaos' '$(DURATION)'
+
+bench: ## Ours, mosquitto and rumqttd side by side, and ours into Kafka (ARGS='--only "QoS 1" --runs 1'; ARGS=--help)
+	@hack/setup bench >/dev/null
+	@$(CARGO) build --release --bin isthmus-operator --bin isthmus-broker --bin isthmus-bench
+	@ISTHMUS_RUMQTTD="$$(hack/setup bench)" ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/release" \
+	    '$(TARGET)/release/isthmus-bench' $(ARGS)
 
 fuzz: ## Fuzz codec and broker, each part for TIME seconds; or PACKETS=1000000 CONNECTIONS=10000 (ISTHMUS_SEED=â€¦ repeats)
 	@hack/setup run
