@@ -1,0 +1,393 @@
+//! A connection that says nothing by itself, and the packets that come over it.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use isthmus_tests::{SOON, service};
+
+use crate::V5;
+use crate::bytes::{self, Connect, PINGREQ, PUBACK, PUBCOMP, PUBREC, PUBREL};
+use crate::check::check;
+
+/// A packet of the server.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Packet {
+    pub(crate) version: u8,
+    pub(crate) first: u8,
+    pub(crate) body: Vec<u8>,
+    /// Bytes of all of it.
+    pub(crate) size: usize,
+}
+
+impl std::fmt::Debug for Packet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = self.body.escape_ascii();
+        write!(f, "{:#04x} \"{text}\"", self.first)
+    }
+}
+
+/// A connection.
+pub(crate) struct Wire {
+    stream: TcpStream,
+    version: u8,
+    bytes: Vec<u8>,
+    next_id: u16,
+    /// CONNACK, where there was one.
+    pub(crate) welcome: Option<Packet>,
+}
+
+impl Wire {
+    /// A connection to the shared service on which nothing has been said.
+    pub(crate) fn open(version: u8) -> Self {
+        Self::to(&service::shared().address(), version)
+    }
+
+    /// A connection to another service.
+    pub(crate) fn to(address: &str, version: u8) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_write_timeout(Some(SOON)).unwrap();
+        Self {
+            stream,
+            version,
+            bytes: Vec::new(),
+            next_id: 1,
+            welcome: None,
+        }
+    }
+
+    /// Connects and is let in.
+    #[track_caller]
+    pub(crate) fn connect(connect: &Connect) -> Self {
+        Self::open(connect.version).let_in(connect)
+    }
+
+    #[track_caller]
+    pub(crate) fn let_in(mut self, connect: &Connect) -> Self {
+        self.send(connect.bytes());
+        let connack = self.expect(2);
+        assert_eq!(connack.body[1], 0, "not let in: {connack:?}");
+        self.welcome = Some(connack);
+        self
+    }
+
+    /// A client with a session that ends with it, and a clientId of its own.
+    #[track_caller]
+    pub(crate) fn client(version: u8) -> Self {
+        Self::connect(&Connect::new(version, &isthmus_tests::unique("c")))
+    }
+
+    /// What CONNACK says of the session.
+    pub(crate) fn session_present(&self) -> bool {
+        self.welcome.as_ref().unwrap().body[0] == 1
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    pub(crate) fn new_id(&mut self) -> u16 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// The next packet, `None` at the connection's end.
+    #[track_caller]
+    pub(crate) fn next(&mut self) -> Option<Packet> {
+        let deadline = Instant::now() + SOON;
+        loop {
+            if let Some(packet) = self.take() {
+                check(self.version, &packet);
+                return Some(packet);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "nothing came within {SOON:?}");
+            let mut chunk = [0; 4096];
+            let left = left.max(Duration::from_millis(1));
+            self.stream.set_read_timeout(Some(left)).unwrap();
+            match self.stream.read(&mut chunk) {
+                Ok(0) => {
+                    assert!(self.bytes.is_empty(), "half a packet: {:x?}", self.bytes);
+                    return None;
+                }
+                Ok(count) => self.bytes.extend(&chunk[..count]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("nothing came: {error}"),
+            }
+        }
+    }
+
+    fn take(&mut self) -> Option<Packet> {
+        let (length, at) = integer(self.bytes.get(1..)?)?;
+        let body = self.bytes.get(1 + at..1 + at + length)?.to_vec();
+        assert_eq!(bytes::integer(length).len(), at, "Remaining Length is longer than it need be");
+        let size = 1 + at + length;
+        let first = self.bytes[0];
+        self.bytes.drain(..size);
+        Some(Packet {
+            version: self.version,
+            first,
+            body,
+            size,
+        })
+    }
+
+    /// The next packet, which is of this type.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, kind: u8) -> Packet {
+        match self.next() {
+            Some(packet) if packet.kind() == kind => packet,
+            other => panic!("expected packet type {kind}, got {other:?}"),
+        }
+    }
+
+    /// The next packet, which is exactly this one.
+    #[track_caller]
+    pub(crate) fn expect_bytes(&mut self, expected: impl AsRef<[u8]>) {
+        let packet = self.next();
+        let found = packet.as_ref().map(|p| bytes::packet(p.first, &p.body));
+        assert_eq!(found.as_deref(), Some(expected.as_ref()), "got {packet:?}");
+    }
+
+    /// What came before the answer to a PINGREQ that is sent now.
+    #[track_caller]
+    pub(crate) fn fence(&mut self) -> Vec<Packet> {
+        self.send(PINGREQ);
+        let mut before = Vec::new();
+        loop {
+            match self.next() {
+                Some(packet) if packet.kind() == 13 => return before,
+                Some(packet) => before.push(packet),
+                None => panic!("closed instead of PINGRESP, after {before:?}"),
+            }
+        }
+    }
+
+    /// The connection ends now, in MQTT 5 after nothing but a DISCONNECT, whose Reason Code this is.
+    #[track_caller]
+    pub(crate) fn ended(&mut self) -> Option<u8> {
+        let mut code = None;
+        while let Some(packet) = self.next() {
+            assert!(packet.kind() == 14 && code.is_none(), "then came {packet:?}");
+            code = Some(packet.body.first().copied().unwrap_or(0));
+        }
+        code
+    }
+
+    /// The connection ends for a fault: MQTT 5 clients are told this code, others nothing.
+    #[track_caller]
+    pub(crate) fn ended_for(&mut self, code: u8) {
+        let expected = (self.version == V5).then_some(code);
+        assert_eq!(self.ended(), expected);
+    }
+
+    /// Subscribes to one filter and gets what it asked for.
+    #[track_caller]
+    pub(crate) fn subscribe(&mut self, filter: &str, options: u8) {
+        let id = self.new_id();
+        self.send(bytes::subscribe(self.version, id, &[(filter, options)]));
+        let suback = self.expect(9);
+        assert_eq!((suback.id(), suback.codes()), (id, vec![options & 3]), "{filter}");
+    }
+
+    /// Unsubscribes from one filter.
+    #[track_caller]
+    pub(crate) fn unsubscribe(&mut self, filter: &str) {
+        let id = self.new_id();
+        self.send(bytes::unsubscribe(self.version, id, &[filter]));
+        assert_eq!(self.expect(11).id(), id);
+    }
+
+    /// Publishes and waits for all that the QoS has.
+    #[track_caller]
+    pub(crate) fn publish(&mut self, topic: &str, payload: &str, qos: u8) {
+        self.publish_this(&bytes::Publish {
+            topic,
+            payload,
+            qos,
+            ..bytes::Publish::default()
+        });
+    }
+
+    /// The same for a message with more to it; the identifier is given here.
+    #[track_caller]
+    pub(crate) fn publish_this(&mut self, publish: &bytes::Publish<'_>) {
+        let id = self.new_id();
+        let mut publish = publish.clone();
+        publish.id = id;
+        self.send(publish.bytes(self.version));
+        match publish.qos {
+            0 => assert_eq!(self.fence(), []),
+            1 => assert_eq!(self.expect(4).id(), id),
+            _ => {
+                assert_eq!(self.expect(5).id(), id);
+                self.send(bytes::ack(PUBREL, id));
+                assert_eq!(self.expect(7).id(), id);
+            }
+        }
+    }
+
+    /// The next packet, a PUBLISH that is acknowledged here to the end.
+    #[track_caller]
+    pub(crate) fn message(&mut self) -> Packet {
+        let message = self.expect(3);
+        match message.qos() {
+            0 => {}
+            1 => self.send(bytes::ack(PUBACK, message.id())),
+            _ => {
+                self.send(bytes::ack(PUBREC, message.id()));
+                assert_eq!(self.expect(6).id(), message.id());
+                self.send(bytes::ack(PUBCOMP, message.id()));
+            }
+        }
+        message
+    }
+
+    /// The payloads up to the message with this one.
+    #[track_caller]
+    pub(crate) fn texts_until(&mut self, last: &str) -> Vec<String> {
+        let mut texts = Vec::new();
+        loop {
+            match self.message().text() {
+                text if text == last => return texts,
+                text => texts.push(text),
+            }
+        }
+    }
+
+    /// Says goodbye; the server closes.
+    #[track_caller]
+    pub(crate) fn disconnect(mut self) {
+        self.send(bytes::DISCONNECT);
+        assert_eq!(self.ended(), None);
+    }
+
+    /// Closes without a word.
+    pub(crate) fn vanish(self) {
+        drop(self);
+    }
+}
+
+/// A Variable Byte Integer and its length.
+fn integer(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut value = 0;
+    for at in 0..4 {
+        let byte = *bytes.get(at)?;
+        value |= usize::from(byte & 0x7F) << (7 * at);
+        if byte & 0x80 == 0 {
+            return Some((value, at + 1));
+        }
+    }
+    panic!("a length of five bytes: {bytes:x?}");
+}
+
+impl Packet {
+    pub(crate) fn kind(&self) -> u8 {
+        self.first >> 4
+    }
+
+    /// Of a PUBLISH, 0 of others.
+    pub(crate) fn qos(&self) -> u8 {
+        if self.kind() == 3 { self.first >> 1 & 3 } else { 0 }
+    }
+
+    pub(crate) fn dup(&self) -> bool {
+        self.first & 8 != 0
+    }
+
+    pub(crate) fn retain(&self) -> bool {
+        self.first & 1 != 0
+    }
+
+    fn topic_end(&self) -> usize {
+        2 + usize::from(u16::from_be_bytes([self.body[0], self.body[1]]))
+    }
+
+    /// Topic of a PUBLISH.
+    pub(crate) fn topic(&self) -> &str {
+        std::str::from_utf8(&self.body[2..self.topic_end()]).expect("UTF-8")
+    }
+
+    /// The packet identifier.
+    pub(crate) fn id(&self) -> u16 {
+        let at = if self.kind() == 3 { self.topic_end() } else { 0 };
+        u16::from_be_bytes([self.body[at], self.body[at + 1]])
+    }
+
+    /// Where the properties begin, if this packet has any.
+    fn properties_at(&self) -> Option<usize> {
+        let at = match self.kind() {
+            _ if self.version != V5 => return None,
+            2 | 9 | 11 => 2,
+            3 => self.topic_end() + if self.qos() > 0 { 2 } else { 0 },
+            4..=7 => 3,
+            14 => 1,
+            _ => return None,
+        };
+        // CONNACK, SUBACK, UNSUBACK and PUBLISH always have them, the others may end before.
+        (at < self.body.len() || matches!(self.kind(), 2 | 3 | 9 | 11)).then_some(at)
+    }
+
+    fn properties_range(&self) -> Option<std::ops::Range<usize>> {
+        let at = self.properties_at()?;
+        let (length, size) = integer(&self.body[at..]).expect("a property length");
+        assert!(at + size + length <= self.body.len(), "{self:?}: properties beyond its end");
+        Some(at + size..at + size + length)
+    }
+
+    /// The properties in order, each value as it stands.
+    pub(crate) fn properties(&self) -> Vec<(u8, Vec<u8>)> {
+        let mut rest = self.properties_range().map_or(&[][..], |range| &self.body[range]);
+        let mut found = Vec::new();
+        while let [id, value @ ..] = rest {
+            let string = |at: usize| 2 + usize::from(u16::from_be_bytes([value[at], value[at + 1]]));
+            let length = match id {
+                0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28 | 0x29 | 0x2A => 1,
+                0x13 | 0x21 | 0x22 | 0x23 => 2,
+                0x02 | 0x11 | 0x18 | 0x27 => 4,
+                0x0B => integer(value).expect("an integer").1,
+                0x26 => string(0) + string(string(0)),
+                0x03 | 0x08 | 0x09 | 0x12 | 0x15 | 0x16 | 0x1A | 0x1C | 0x1F => string(0),
+                other => panic!("{self:?}: unknown property {other:#x}"),
+            };
+            found.push((*id, value[..length].to_vec()));
+            rest = &value[length..];
+        }
+        found
+    }
+
+    /// The values of one property.
+    pub(crate) fn property(&self, id: u8) -> Vec<Vec<u8>> {
+        let all = self.properties().into_iter();
+        all.filter(|(found, _)| *found == id).map(|(_, value)| value).collect()
+    }
+
+    /// Payload of a PUBLISH.
+    pub(crate) fn payload(&self) -> &[u8] {
+        let no_properties = self.topic_end() + if self.qos() > 0 { 2 } else { 0 };
+        let at = self.properties_range().map_or(no_properties, |range| range.end);
+        &self.body[at..]
+    }
+
+    /// The payload as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.payload().to_vec()).expect("UTF-8")
+    }
+
+    /// Return or Reason Codes.
+    pub(crate) fn codes(&self) -> Vec<u8> {
+        match self.kind() {
+            2 => vec![self.body[1]],
+            4..=7 if self.version == V5 => vec![self.body.get(2).copied().unwrap_or(0)],
+            9 if self.version != V5 => self.body[2..].to_vec(),
+            9 | 11 if self.version == V5 => {
+                self.body[self.properties_range().expect("properties").end..].to_vec()
+            }
+            14 => vec![self.body.first().copied().unwrap_or(0)],
+            _ => Vec::new(),
+        }
+    }
+}
