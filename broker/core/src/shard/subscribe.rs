@@ -41,10 +41,11 @@ impl Shard {
                 return self.protocol_error(view, id, ReasonCode::PROTOCOL_ERROR, fx); // [MQTT-3.8.3-4]
             }
             if let Some(reason) = self.refused_filter(key, wanted.filter) {
-                reasons.push(if version == Version::V5 {
-                    reason
-                } else {
-                    ReasonCode::UNSPECIFIED_ERROR
+                reasons.push(match version {
+                    Version::V5 => reason,
+                    Version::V311 => ReasonCode::UNSPECIFIED_ERROR,
+                    // MQTT 3.1, section 3.8: it has no way of informing the client.
+                    Version::V31 => ReasonCode(wanted.options.qos as u8),
                 });
                 continue;
             }
