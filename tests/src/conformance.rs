@@ -53,7 +53,10 @@ pub fn table() -> Table {
     }
     for edition in &editions {
         for statement in edition.ours() {
-            if !markers.iter().any(|marker| marker.is_for(edition, statement)) {
+            if !markers
+                .iter()
+                .any(|marker| marker.is_for(edition, statement))
+            {
                 faults.push(format!(
                     "{} {} has no test",
                     edition.version, statement.number

@@ -1,5 +1,9 @@
 //! Writes `docs/conformance.md`: `make conformance`.
-#![allow(clippy::expect_used, clippy::print_stderr, reason = "a developer's tool")]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a developer's tool"
+)]
 
 use std::process::ExitCode;
 
@@ -11,6 +15,9 @@ fn main() -> ExitCode {
     if table.faults.is_empty() {
         return ExitCode::SUCCESS;
     }
-    eprint!("docs/conformance.md:\n{}", conformance::listed(&table.faults));
+    eprint!(
+        "docs/conformance.md:\n{}",
+        conformance::listed(&table.faults)
+    );
     ExitCode::FAILURE
 }

@@ -136,13 +136,21 @@ mod tests {
         let mark = "/// Says so.\n/// Conformance 5: 1.2.3-4, 1.2.3-5\n";
         assert_eq!(found(&format!("{mark}#[test]\nfn a() {{}}")), (2, 0));
         assert_eq!(
-            found(&format!("{mark}/// More.\n#[tokio::test]\nasync fn a() {{}}")),
+            found(&format!(
+                "{mark}/// More.\n#[tokio::test]\nasync fn a() {{}}"
+            )),
             (2, 0)
         );
         assert_eq!(found(&format!("{mark}fn a() {{}}")), (0, 1));
-        assert_eq!(found(&format!("{mark}#[test]\n#[ignore]\nfn a() {{}}")), (0, 1));
+        assert_eq!(
+            found(&format!("{mark}#[test]\n#[ignore]\nfn a() {{}}")),
+            (0, 1)
+        );
         assert_eq!(found(&format!("{mark}\n#[test]\nfn a() {{}}")), (0, 1));
         assert_eq!(found("/// Conformance\n#[test]\nfn a() {}"), (0, 0));
-        assert_eq!(found("/// Conformance 5 1.2.3-4\n#[test]\nfn a() {}"), (0, 1));
+        assert_eq!(
+            found("/// Conformance 5 1.2.3-4\n#[test]\nfn a() {}"),
+            (0, 1)
+        );
     }
 }

@@ -48,7 +48,11 @@ pub(super) fn render(editions: &[Edition], markers: &[Marker]) -> String {
         }
     }
     page.push_str("\n## Statements that bind the client alone\n\n");
-    for edition in editions.iter().rev().filter(|e| e.theirs().next().is_some()) {
+    for edition in editions
+        .iter()
+        .rev()
+        .filter(|e| e.theirs().next().is_some())
+    {
         let numbers: Vec<_> = edition
             .theirs()
             .map(|statement| number(edition, &statement.number))
@@ -64,9 +68,17 @@ pub(super) fn render(editions: &[Edition], markers: &[Marker]) -> String {
 }
 
 fn counts(page: &mut String, editions: &[Edition], markers: &[Marker]) {
-    page.push_str("| | statements | server | both | client alone | tests |\n|---|---|---|---|---|---|\n");
+    page.push_str(
+        "| | statements | server | both | client alone | tests |\n|---|---|---|---|---|---|\n",
+    );
     for edition in editions.iter().rev() {
-        let of = |bound| edition.statements.iter().filter(|s| s.bound == bound).count();
+        let of = |bound| {
+            edition
+                .statements
+                .iter()
+                .filter(|s| s.bound == bound)
+                .count()
+        };
         let mut tests: Vec<_> = markers
             .iter()
             .filter(|m| m.version == edition.version)

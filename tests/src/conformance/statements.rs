@@ -81,7 +81,10 @@ fn statement(line: &str) -> Statement {
         "client" => Bound::Client,
         _ => panic!("whom does this bind? {line}"),
     };
-    assert!(bound == Bound::Client || !says.is_empty(), "says nothing: {line}");
+    assert!(
+        bound == Bound::Client || !says.is_empty(),
+        "says nothing: {line}"
+    );
     Statement {
         number,
         bound,

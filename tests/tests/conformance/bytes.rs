@@ -137,7 +137,11 @@ impl Connect {
 
     /// The packet with other flags and another payload.
     pub(crate) fn bytes_of(&self, flags: u8, payload: &[u8]) -> Vec<u8> {
-        let name = if self.version == V31 { "MQIsdp" } else { "MQTT" };
+        let name = if self.version == V31 {
+            "MQIsdp"
+        } else {
+            "MQTT"
+        };
         connect(name, self.version, flags, |body| {
             body.extend(self.keep_alive.to_be_bytes());
             body.extend(properties(self.version, &self.properties));
@@ -202,12 +206,7 @@ pub(crate) fn subscribe(version: u8, id: u16, filters: &[(&str, u8)]) -> Vec<u8>
 }
 
 /// The same with properties.
-pub(crate) fn subscribe_with(
-    version: u8,
-    id: u16,
-    with: &[u8],
-    filters: &[(&str, u8)],
-) -> Vec<u8> {
+pub(crate) fn subscribe_with(version: u8, id: u16, with: &[u8], filters: &[(&str, u8)]) -> Vec<u8> {
     let mut body = id.to_be_bytes().to_vec();
     body.extend(properties(version, with));
     for (filter, options) in filters {

@@ -48,9 +48,15 @@ pub(crate) fn check(version: u8, packet: &Packet) {
     match kind {
         3 => {
             assert!(packet.qos() < 3, "{packet:?}: QoS 3");
-            assert!(packet.qos() > 0 || flags & 8 == 0, "{packet:?}: DUP with QoS 0");
+            assert!(
+                packet.qos() > 0 || flags & 8 == 0,
+                "{packet:?}: DUP with QoS 0"
+            );
             let topic = packet.topic();
-            assert!(!topic.is_empty() && !topic.contains(['+', '#', '\0']), "{topic}");
+            assert!(
+                !topic.is_empty() && !topic.contains(['+', '#', '\0']),
+                "{topic}"
+            );
         }
         6 => assert_eq!(flags, 2, "{packet:?}"),
         2 | 4 | 5 | 7 | 9 | 11 | 13 | 14 => assert_eq!(flags, 0, "{packet:?}"),
@@ -61,7 +67,10 @@ pub(crate) fn check(version: u8, packet: &Packet) {
     }
     if version == V5 {
         for (property, value) in packet.properties() {
-            assert!(allowed(kind).contains(&property), "{packet:?}: {property:#x} {value:x?}");
+            assert!(
+                allowed(kind).contains(&property),
+                "{packet:?}: {property:#x} {value:x?}"
+            );
         }
         for code in packet.codes() {
             assert!(codes(kind).contains(&code), "{packet:?}: {code:#x}");
@@ -75,11 +84,20 @@ pub(crate) fn check(version: u8, packet: &Packet) {
             3 => (None, &[]),
             _ => panic!("no packet before MQTT 5: {packet:?}"),
         };
-        assert!(length.is_none_or(|length| packet.body.len() == length), "{packet:?}");
-        assert!(packet.codes().iter().all(|code| codes.contains(code)), "{packet:?}");
+        assert!(
+            length.is_none_or(|length| packet.body.len() == length),
+            "{packet:?}"
+        );
+        assert!(
+            packet.codes().iter().all(|code| codes.contains(code)),
+            "{packet:?}"
+        );
     }
     if kind == 2 {
         assert_eq!(packet.body[0] & 0xFE, 0, "reserved acknowledge flags");
-        assert!(packet.body[1] == 0 || packet.body[0] == 0, "session present with a refusal");
+        assert!(
+            packet.body[1] == 0 || packet.body[0] == 0,
+            "session present with a refusal"
+        );
     }
 }

@@ -17,8 +17,18 @@ mod bytes;
 mod check;
 mod wire;
 
+mod connect;
+mod connect5;
+mod delivery;
+mod flow;
 mod format;
+mod publish;
+mod retained;
+mod sessions;
+mod shared;
+mod subscribe;
 mod table;
+mod wills;
 
 /// Protocol levels.
 const V31: u8 = 3;

@@ -1,5 +1,6 @@
 //! A connection that says nothing by itself, and the packets that come over it.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -32,6 +33,8 @@ pub(crate) struct Wire {
     stream: TcpStream,
     version: u8,
     bytes: Vec<u8>,
+    /// Packets that came before the one that was waited for.
+    held: VecDeque<Packet>,
     next_id: u16,
     /// CONNACK, where there was one.
     pub(crate) welcome: Option<Packet>,
@@ -52,6 +55,7 @@ impl Wire {
             stream,
             version,
             bytes: Vec::new(),
+            held: VecDeque::new(),
             next_id: 1,
             welcome: None,
         }
@@ -96,6 +100,14 @@ impl Wire {
     /// The next packet, `None` at the connection's end.
     #[track_caller]
     pub(crate) fn next(&mut self) -> Option<Packet> {
+        match self.held.pop_front() {
+            Some(packet) => Some(packet),
+            None => self.read(),
+        }
+    }
+
+    #[track_caller]
+    fn read(&mut self) -> Option<Packet> {
         let deadline = Instant::now() + SOON;
         loop {
             if let Some(packet) = self.take() {
@@ -123,7 +135,11 @@ impl Wire {
     fn take(&mut self) -> Option<Packet> {
         let (length, at) = integer(self.bytes.get(1..)?)?;
         let body = self.bytes.get(1 + at..1 + at + length)?.to_vec();
-        assert_eq!(bytes::integer(length).len(), at, "Remaining Length is longer than it need be");
+        assert_eq!(
+            bytes::integer(length).len(),
+            at,
+            "Remaining Length is longer than it need be"
+        );
         let size = 1 + at + length;
         let first = self.bytes[0];
         self.bytes.drain(..size);
@@ -166,12 +182,21 @@ impl Wire {
         }
     }
 
+    /// Lets go of everything that came.
+    #[track_caller]
+    pub(crate) fn fence_all(&mut self) {
+        let _ = self.fence();
+    }
+
     /// The connection ends now, in MQTT 5 after nothing but a DISCONNECT, whose Reason Code this is.
     #[track_caller]
     pub(crate) fn ended(&mut self) -> Option<u8> {
         let mut code = None;
         while let Some(packet) = self.next() {
-            assert!(packet.kind() == 14 && code.is_none(), "then came {packet:?}");
+            assert!(
+                packet.kind() == 14 && code.is_none(),
+                "then came {packet:?}"
+            );
             code = Some(packet.body.first().copied().unwrap_or(0));
         }
         code
@@ -190,7 +215,11 @@ impl Wire {
         let id = self.new_id();
         self.send(bytes::subscribe(self.version, id, &[(filter, options)]));
         let suback = self.expect(9);
-        assert_eq!((suback.id(), suback.codes()), (id, vec![options & 3]), "{filter}");
+        assert_eq!(
+            (suback.id(), suback.codes()),
+            (id, vec![options & 3]),
+            "{filter}"
+        );
     }
 
     /// Unsubscribes from one filter.
@@ -239,7 +268,17 @@ impl Wire {
             1 => self.send(bytes::ack(PUBACK, message.id())),
             _ => {
                 self.send(bytes::ack(PUBREC, message.id()));
-                assert_eq!(self.expect(6).id(), message.id());
+                // Messages that were on their way already may come before PUBREL.
+                loop {
+                    match self.read() {
+                        Some(packet) if packet.kind() == 6 => {
+                            assert_eq!(packet.id(), message.id());
+                            break;
+                        }
+                        Some(packet) => self.held.push_back(packet),
+                        None => panic!("closed before PUBREL"),
+                    }
+                }
                 self.send(bytes::ack(PUBCOMP, message.id()));
             }
         }
@@ -291,7 +330,11 @@ impl Packet {
 
     /// Of a PUBLISH, 0 of others.
     pub(crate) fn qos(&self) -> u8 {
-        if self.kind() == 3 { self.first >> 1 & 3 } else { 0 }
+        if self.kind() == 3 {
+            self.first >> 1 & 3
+        } else {
+            0
+        }
     }
 
     pub(crate) fn dup(&self) -> bool {
@@ -313,7 +356,11 @@ impl Packet {
 
     /// The packet identifier.
     pub(crate) fn id(&self) -> u16 {
-        let at = if self.kind() == 3 { self.topic_end() } else { 0 };
+        let at = if self.kind() == 3 {
+            self.topic_end()
+        } else {
+            0
+        };
         u16::from_be_bytes([self.body[at], self.body[at + 1]])
     }
 
@@ -334,16 +381,22 @@ impl Packet {
     fn properties_range(&self) -> Option<std::ops::Range<usize>> {
         let at = self.properties_at()?;
         let (length, size) = integer(&self.body[at..]).expect("a property length");
-        assert!(at + size + length <= self.body.len(), "{self:?}: properties beyond its end");
+        assert!(
+            at + size + length <= self.body.len(),
+            "{self:?}: properties beyond its end"
+        );
         Some(at + size..at + size + length)
     }
 
     /// The properties in order, each value as it stands.
     pub(crate) fn properties(&self) -> Vec<(u8, Vec<u8>)> {
-        let mut rest = self.properties_range().map_or(&[][..], |range| &self.body[range]);
+        let mut rest = self
+            .properties_range()
+            .map_or(&[][..], |range| &self.body[range]);
         let mut found = Vec::new();
         while let [id, value @ ..] = rest {
-            let string = |at: usize| 2 + usize::from(u16::from_be_bytes([value[at], value[at + 1]]));
+            let string =
+                |at: usize| 2 + usize::from(u16::from_be_bytes([value[at], value[at + 1]]));
             let length = match id {
                 0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28 | 0x29 | 0x2A => 1,
                 0x13 | 0x21 | 0x22 | 0x23 => 2,
@@ -362,13 +415,17 @@ impl Packet {
     /// The values of one property.
     pub(crate) fn property(&self, id: u8) -> Vec<Vec<u8>> {
         let all = self.properties().into_iter();
-        all.filter(|(found, _)| *found == id).map(|(_, value)| value).collect()
+        all.filter(|(found, _)| *found == id)
+            .map(|(_, value)| value)
+            .collect()
     }
 
     /// Payload of a PUBLISH.
     pub(crate) fn payload(&self) -> &[u8] {
         let no_properties = self.topic_end() + if self.qos() > 0 { 2 } else { 0 };
-        let at = self.properties_range().map_or(no_properties, |range| range.end);
+        let at = self
+            .properties_range()
+            .map_or(no_properties, |range| range.end);
         &self.body[at..]
     }
 
