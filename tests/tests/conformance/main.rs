@@ -20,6 +20,7 @@ mod wire;
 mod connect;
 mod connect5;
 mod delivery;
+mod errors;
 mod flow;
 mod format;
 mod publish;
@@ -28,6 +29,8 @@ mod sessions;
 mod shared;
 mod subscribe;
 mod table;
+mod topics;
+mod transport;
 mod wills;
 
 /// Protocol levels.
