@@ -94,10 +94,10 @@ fn read(file: &str, text: &str, markers: &mut Vec<Marker>, faults: &mut Vec<Stri
             is_test |= line == "#[test]" || line == "#[tokio::test]";
             is_skipped |= line.starts_with("#[ignore") || line.starts_with("#[cfg");
         } else if !line.starts_with("//") {
-            let function = function(line);
-            if !named.is_empty() && !(is_test && !is_skipped && function.is_some()) {
+            let test = function(line).filter(|_| is_test && !is_skipped);
+            if test.is_none() && !named.is_empty() {
                 faults.push(format!("{file}: a marker stands before no test: {line}"));
-            } else if let Some(function) = function {
+            } else if let Some(function) = test {
                 for (version, number) in named.drain(..) {
                     let test = format!("{file}#{function}");
                     let file = file.to_owned();

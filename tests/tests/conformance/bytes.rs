@@ -89,6 +89,15 @@ impl Connect {
         connect.with(&[0x11, 0, 0, 0x0E, 0x10])
     }
 
+    /// Of a client of its own: a session that is kept, or one that is not.
+    pub(crate) fn either(version: u8, kept: bool) -> Self {
+        let id = isthmus_tests::unique("c");
+        match kept {
+            true => Self::kept(version, &id),
+            false => Self::new(version, &id),
+        }
+    }
+
     /// With MQTT 5 properties; nothing before MQTT 5.
     pub(crate) fn with(mut self, properties: &[u8]) -> Self {
         self.properties.extend(properties);

@@ -2,7 +2,7 @@
 //! Codes, properties, and that each field ends where its packet does.
 
 use crate::V5;
-use crate::wire::Packet;
+use crate::packet::Packet;
 
 /// Reason Codes that the server may send, by packet type (MQTT 5, the tables of chapter 3).
 fn codes(kind: u8) -> &'static [u8] {

@@ -3,7 +3,8 @@
 use isthmus_tests::{Service, Spec, User, kafka, service, unique};
 
 use crate::bytes::{self, Connect, packet, string, user_property};
-use crate::wire::{Packet, Wire};
+use crate::packet::Packet;
+use crate::wire::Wire;
 use crate::{NUMBERED, V5};
 
 /// Conformance 3.1.1: 3.1.3-9, 3.2.2-5
@@ -73,6 +74,28 @@ fn what_is_too_large_for_a_client_is_discarded_as_if_sent() {
     }
 }
 
+/// Conformance 5: 3.1.2-24, 3.2.0-1
+#[test]
+fn a_client_that_cannot_take_connack_is_sent_nothing() {
+    for maximum in 1..24 {
+        for kept in [false, true] {
+            let connect = Connect::either(V5, kept).with(&[0x27, 0, 0, 0, maximum]);
+            let mut wire = Wire::open(V5);
+            wire.send([&connect.bytes()[..], &bytes::PINGREQ].concat());
+            match wire.next() {
+                Some(connack) => {
+                    assert_eq!(connack.codes(), [0]);
+                    assert!(
+                        connack.size <= usize::from(maximum),
+                        "{maximum}: {connack:?}"
+                    );
+                }
+                None => assert!(maximum < 23, "CONNACK is not so large"),
+            }
+        }
+    }
+}
+
 /// A service where `limited` may do little, and a client of that account that asks for this.
 fn limited(properties: &[u8]) -> Wire {
     static SERVICE: std::sync::OnceLock<Service> = std::sync::OnceLock::new();
@@ -120,7 +143,9 @@ fn refusals_have_their_codes_and_keep_to_the_size_that_the_client_takes() {
     ];
     // As small as a CONNACK may be; no problem information; neither.
     for properties in [&[0x27, 0, 0, 0, 24][..], &[0x17, 0], &[]] {
-        let packets = refusals(&mut limited(properties));
+        let mut wire = limited(properties);
+        assert!(wire.welcome.as_ref().unwrap().size <= 24 || properties.len() != 5);
+        let packets = refusals(&mut wire);
         let found: Vec<_> = packets.iter().map(|p| (p.kind(), p.codes())).collect();
         assert_eq!(found, sequence);
         for packet in packets {

@@ -3,7 +3,8 @@
 use isthmus_tests::unique;
 
 use crate::bytes::{self, Connect, PUBACK, PUBCOMP, PUBREC, PUBREL, Publish};
-use crate::wire::{Packet, Wire};
+use crate::packet::Packet;
+use crate::wire::Wire;
 use crate::{EVERY, V5, V31};
 
 /// Conformance 3.1.1: 3.3.1-1, 4.3.2-1, 4.3.3-1, 4.4.0-1, 4.6.0-1, 4.6.0-4, 2.3.1-4, 4.1.0-1
@@ -100,12 +101,8 @@ fn an_acknowledgement_that_says_no_is_one() {
 fn a_qos_2_publish_is_taken_once_until_it_is_released() {
     for version in EVERY {
         for kept in [false, true] {
-            let (id, topic) = (unique("c"), unique("t"));
-            let connect = if kept {
-                Connect::kept(version, &id)
-            } else {
-                Connect::new(version, &id)
-            };
+            let topic = unique("t");
+            let connect = Connect::either(version, kept);
             let mut watcher = Wire::client(version);
             watcher.subscribe(&topic, 2);
             let publish = |payload, dup| {

@@ -10,12 +10,8 @@ use crate::wire::Wire;
 #[test]
 fn the_server_keeps_to_the_clients_receive_maximum() {
     for kept in [false, true] {
-        let (id, topic) = (unique("c"), unique("t"));
-        let connect = if kept {
-            Connect::kept(V5, &id)
-        } else {
-            Connect::new(V5, &id)
-        };
+        let topic = unique("t");
+        let connect = Connect::either(V5, kept);
         let connect = connect.with(&[0x21, 0, 3]);
         let mut device = Wire::connect(&connect);
         device.subscribe(&topic, 2);

@@ -23,6 +23,8 @@ mod delivery;
 mod errors;
 mod flow;
 mod format;
+mod options;
+mod packet;
 mod publish;
 mod retained;
 mod sessions;

@@ -6,7 +6,8 @@
 use isthmus_tests::unique;
 
 use crate::bytes::{self, Connect, Publish};
-use crate::wire::{Packet, Wire};
+use crate::packet::Packet;
+use crate::wire::Wire;
 use crate::{EVERY, V5};
 
 /// Publishes with RETAIN.

@@ -85,7 +85,7 @@ fn a_shared_message_has_the_qos_of_the_member_that_gets_it() {
 }
 
 /// Two members of a group, and which of them got the message that is published.
-fn chosen(kept: bool, topic: &str, qos: u8) -> (Connect, Wire, crate::wire::Packet, Wire) {
+fn chosen(kept: bool, topic: &str, qos: u8) -> (Connect, Wire, crate::packet::Packet, Wire) {
     let of = |id: &str| {
         if kept {
             Connect::kept(V5, id)

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use isthmus_tests::unique;
 
 use crate::bytes::{self, Connect, Publish};
-use crate::wire::{Packet, Wire};
+use crate::packet::Packet;
+use crate::wire::Wire;
 use crate::{EVERY, NUMBERED, V5, V31, V311};
 
 /// What is retained for a topic: a new subscription gets that, or only the mark behind it.

@@ -35,7 +35,7 @@ impl Shard {
         let mut retained = Vec::new();
         for wanted in &packet.filters {
             if topic::validate_filter(wanted.filter).is_err() && version != Version::V5 {
-                return self.protocol_error(view, id, ReasonCode::TOPIC_FILTER_INVALID, fx); // [MQTT-4.7.1-2]
+                return self.protocol_error(view, id, ReasonCode::TOPIC_FILTER_INVALID, fx); // [MQTT-4.7.1-2] of 3.1.1
             }
             if wanted.options.no_local && topic::parse_shared(wanted.filter).is_some() {
                 return self.protocol_error(view, id, ReasonCode::PROTOCOL_ERROR, fx); // [MQTT-3.8.3-4]
