@@ -116,6 +116,7 @@ fn number(edition: &Edition, number: &str) -> String {
 /// `file#function`, short, to the file.
 fn link(marker: &Marker) -> String {
     let (file, function) = marker.test.split_once('#').expect("file#function");
-    let name = file.rsplit('/').next().unwrap_or(file);
+    let name = file.strip_prefix("tests/tests/").unwrap_or(file);
+    let name = name.strip_prefix("conformance/").unwrap_or(name);
     format!("[{name}#{function}](../{file})")
 }
