@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test chaos bench fuzz lint crds
+.PHONY: help setup run demo test chaos bench fuzz lint crds conformance
 
 CARGO ?= cargo
 # Where cargo builds; the same default as cargo's own.
@@ -13,7 +13,7 @@ TIME ?= 60
 DURATION ?= 5m
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install and fetch what `make run` needs (it does so itself)
 	@hack/setup run
@@ -55,3 +55,7 @@ crds: ## Write the resource definitions to crds/
 	@mkdir -p crds
 	@$(CARGO) run --quiet --bin isthmus-operator -- crds >crds/.isthmus.yaml.new
 	@mv crds/.isthmus.yaml.new crds/isthmus.yaml
+
+conformance: ## Write docs/conformance.md from the tests that name the standards' statements
+	@hack/setup run
+	@$(CARGO) run --quiet --profile quick -p isthmus-tests --bin isthmus-conformance

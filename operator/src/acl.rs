@@ -68,7 +68,7 @@ pub fn validate(rules: &[AclRule], path: &FieldPath, faults: &mut Vec<Fault>) {
     }
 }
 
-/// [MQTT-4.7.1-2], [MQTT-4.7.1-3]
+/// [MQTT-4.7.1-1], [MQTT-4.7.1-2]
 fn legal_filter(filter: &str) -> bool {
     let mut levels = filter.split('/').peekable();
     if filter.is_empty() || filter.contains('\0') {

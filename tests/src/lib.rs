@@ -16,6 +16,7 @@
 )]
 
 pub mod client;
+pub mod conformance;
 pub mod kafka;
 pub mod ledger;
 pub mod parts;

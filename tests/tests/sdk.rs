@@ -76,6 +76,7 @@ fn python(version: &str, transport: &str) {
     });
 }
 
+/// Conformance 3.1.1: 7.0.0-2
 #[test]
 fn paho_python_makes_the_round_trip_in_every_version() {
     for version in ["3.1", "3.1.1", "5"] {
@@ -150,6 +151,7 @@ fn paho_c_makes_the_round_trip() {
     }
 }
 
+/// Conformance 3.1.1: 7.0.0-2
 #[test]
 fn libmosquitto_makes_the_round_trip_in_every_version() {
     let program = parts::sdk("c").join("mosquitto");

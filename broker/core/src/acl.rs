@@ -83,7 +83,7 @@ fn covers(rule: &str, filter: &str) -> bool {
             (Some("#"), _) | (None, None) => return true,
             (Some("+"), Some(level)) if level != "#" => {}
             (Some(rule), Some(level)) if rule == level => {}
-            // `a/#` matches `a` itself [MQTT-4.7.1-2]; `a` does not cover `a/#`.
+            // `a/#` matches `a` itself (section 4.7.1.2); `a` does not cover `a/#`.
             _ => return false,
         }
     }

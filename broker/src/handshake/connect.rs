@@ -237,7 +237,7 @@ mod tests {
         );
     }
 
-    /// [MQTT-3.1.3-8], MQTT 3.1 section 3.1, MQTT 5 section 3.1.3.1
+    /// [MQTT-3.1.3-8] of MQTT 3.1.1, MQTT 3.1 section 3.1, MQTT 5 section 3.1.3.1
     #[test]
     fn empty_client_ids_are_assigned_where_the_version_lets() {
         let checks = checks(64, false);

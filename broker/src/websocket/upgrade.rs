@@ -159,8 +159,9 @@ fn answer(head: &[u8], path: &str) -> Result<String, UpgradeError> {
     if STANDARD.decode(key).map_or(0, |key| key.len()) != 16 {
         return Err(bad("Sec-WebSocket-Key must be 16 bytes in base64"));
     }
-    let Some(subprotocol) = tokens("Sec-WebSocket-Protocol").find(|t| SUBPROTOCOLS.contains(t))
-    else {
+    // `mqtt` wherever it is among what the client offers [MQTT-6.0.0-4].
+    let offered = |name: &&str| tokens("Sec-WebSocket-Protocol").any(|token| token == *name);
+    let Some(subprotocol) = SUBPROTOCOLS.into_iter().find(offered) else {
         return Err(bad(
             "Sec-WebSocket-Protocol must name mqtt (or mqttv3.1) [MQTT-6.0.0-3]",
         ));
@@ -219,6 +220,11 @@ mod tests {
         assert!(answer.contains("Sec-WebSocket-Protocol: mqtt\r\n"));
         let (outcome, answer) = exchange(&GOOD.replace("chat, mqtt", "mqttv3.1")).await;
         assert!(outcome.is_ok() && answer.contains("Sec-WebSocket-Protocol: mqttv3.1\r\n"));
+        let (_, answer) = exchange(&GOOD.replace("chat, mqtt", "mqttv3.1, mqtt")).await;
+        assert!(
+            answer.contains("Sec-WebSocket-Protocol: mqtt\r\n"),
+            "{answer}"
+        );
         let (outcome, _) = exchange(&GOOD.replace("/mqtt ", "/mqtt?token=1 ")).await;
         assert!(outcome.is_ok());
     }

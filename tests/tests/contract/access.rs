@@ -66,7 +66,7 @@ fn a_user_may_do_what_the_rules_allow_and_nothing_else() {
             .version(version)
             .account("limited", "pass");
         let mut device = Client::connect(&address, &options);
-        // MQTT 3.1 has no failure code in its SUBACK; 0x80 is what everyone sends.
+        // MQTT 3.1 has no failure code in its SUBACK; 0x80 is what the contract says.
         let no = if version == Version::V5 { 0x87 } else { 0x80 };
         for (filter, expected) in [
             ("own/me/#", 1),

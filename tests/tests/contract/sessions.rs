@@ -69,6 +69,8 @@ fn a_kept_session_has_its_subscriptions_and_what_arrived_meanwhile_in_order() {
 }
 
 /// 5.3: unacknowledged messages come again with DUP, in order, before the rest.
+/// Conformance 3.1.1: 3.3.1-1, 4.4.0-1, 4.6.0-1
+/// Conformance 5: 3.3.1-1, 4.4.0-1
 #[test]
 fn unacknowledged_messages_are_resent_with_dup_in_order() {
     for version in [Version::V311, Version::V5] {
@@ -96,15 +98,13 @@ fn unacknowledged_messages_are_resent_with_dup_in_order() {
             assert_eq!(message.dup, n < 6, "message {n}");
         }
         for (before, after) in first.iter().zip(&again) {
-            assert_eq!(
-                before.id, after.id,
-                "[MQTT-4.4.0-1]: the original packet identifiers"
-            );
+            assert_eq!(before.id, after.id, "the original packet identifiers");
         }
     }
 }
 
-/// [MQTT-4.3.3]: after PUBREC the message itself is not sent again, PUBREL is.
+/// After PUBREC the message itself is not sent again, PUBREL is.
+/// Conformance 3.1.1: 4.3.3-1
 #[test]
 fn a_received_qos_2_message_is_released_and_not_repeated_after_a_reconnect() {
     let (id, topic) = (unique("q2"), unique("t"));
@@ -127,7 +127,8 @@ fn a_received_qos_2_message_is_released_and_not_repeated_after_a_reconnect() {
     assert_eq!(device.message().text(), "next");
 }
 
-/// [MQTT-4.3.3]: a repeated PUBLISH of QoS 2 is one message.
+/// A repeated PUBLISH of QoS 2 is one message.
+/// Conformance 3.1.1: 4.3.3-2
 #[test]
 fn a_repeated_qos_2_publish_is_stored_and_delivered_once() {
     let service = service::shared();
@@ -162,6 +163,7 @@ fn a_repeated_qos_2_publish_is_stored_and_delivered_once() {
     assert_eq!(delivered, ["once"]);
 }
 
+/// Conformance 5: 4.1.0-2
 /// 5.2: MQTT 5 clients ask for their own expiry, capped by `session.maxExpiry`; 3.x gets `session.expiry`.
 #[test]
 fn sessions_expire_after_their_time_and_not_before() {

@@ -278,6 +278,7 @@ fn a_will_is_stored() {
 }
 
 /// Ruling 7: an envelope above the topic's limit is refused before routing.
+/// Conformance 3.1.1: 4.8.0-2
 #[test]
 fn an_envelope_above_the_topics_limit_is_refused_and_not_delivered() {
     let small = Parent::new("small", 1).config("max.message.bytes", "10000");

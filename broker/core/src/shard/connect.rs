@@ -310,6 +310,12 @@ impl Shard {
             ..ConnAck::default()
         });
         self.send(id, &packet);
+        if let Some(conn) = self.conns.get_mut(&id).filter(|c| c.outbox.is_empty()) {
+            // Larger than the client takes: without CONNACK nothing may be sent [MQTT-3.2.0-1].
+            conn.open = false;
+            let why = Ended::Protocol(ReasonCode::PACKET_TOO_LARGE);
+            return self.finish(view, id, why, fx);
+        }
         fx.push(Effect::Resume(id));
         self.pump(view, key, fx);
     }

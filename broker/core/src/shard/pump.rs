@@ -130,6 +130,12 @@ impl Shard {
                 match slot.body(entry.offset()) {
                     // What is durable waits for its body; live messages do not wait with it.
                     None => lacking.push(entry.offset()),
+                    // The queue counts in seconds.
+                    Some(Some(body)) if body.message.expired(view.now) => {
+                        session.queue.pop_head();
+                        self.counters.dropped_expired += 1;
+                        continue;
+                    }
                     Some(body) => {
                         let sent = body.is_some_and(|body| {
                             send_durable(
@@ -230,7 +236,16 @@ fn send_durable(
     if needs_ids || body.by_filter {
         let mut subs: Vec<(Match, SubscriptionRecord)> = Vec::new();
         for (filter, sub) in session.subs {
-            let inner = topic::parse_shared(filter).map_or(&**filter, |(_, inner)| inner);
+            // A shared subscription's message is one of its own.
+            let shared = topic::parse_shared(filter);
+            let is_of = |(group, inner): (&str, &str)| {
+                let mut groups = body.shared.iter();
+                groups.any(|(g, f)| **g == *group && **f == *inner)
+            };
+            if shared.is_some() != entry.shared() || shared.is_some_and(|s| !is_of(s)) {
+                continue;
+            }
+            let inner = shared.map_or(&**filter, |(_, inner)| inner);
             let Some(options) = sub.durable.or(sub.live) else {
                 continue;
             };

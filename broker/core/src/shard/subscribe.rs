@@ -35,16 +35,16 @@ impl Shard {
         let mut retained = Vec::new();
         for wanted in &packet.filters {
             if topic::validate_filter(wanted.filter).is_err() && version != Version::V5 {
-                return self.protocol_error(view, id, ReasonCode::TOPIC_FILTER_INVALID, fx); // [MQTT-4.7.1-2]
+                return self.protocol_error(view, id, ReasonCode::TOPIC_FILTER_INVALID, fx); // [MQTT-4.7.1-2] of 3.1.1
             }
             if wanted.options.no_local && topic::parse_shared(wanted.filter).is_some() {
                 return self.protocol_error(view, id, ReasonCode::PROTOCOL_ERROR, fx); // [MQTT-3.8.3-4]
             }
             if let Some(reason) = self.refused_filter(key, wanted.filter) {
-                reasons.push(if version == Version::V5 {
-                    reason
-                } else {
-                    ReasonCode::UNSPECIFIED_ERROR
+                reasons.push(match version {
+                    Version::V5 => reason,
+                    // MQTT 3.1 defines no code for it; the contract says 0x80 there as well.
+                    Version::V31 | Version::V311 => ReasonCode::UNSPECIFIED_ERROR,
                 });
                 continue;
             }

@@ -103,6 +103,36 @@ fn a_message_that_expired_while_it_waited_is_not_delivered() {
     assert_eq!(got, [("2", Some(70)), ("3", None)]);
 }
 
+/// The queue counts in seconds, rounded up; the message itself knows better.
+#[test]
+fn a_message_that_expired_within_the_second_is_not_delivered() {
+    let mut w = World::new();
+    let (a, b) = (w.client("a", V5), w.client("b", V5));
+    w.connect(a, &Opts::durable()).unwrap();
+    w.connect(b, &Opts::clean()).unwrap();
+    w.subscribe(a, "t", 1);
+    w.disconnect(a);
+    w.now += 300 - w.now % 1000;
+    let publish = Publish {
+        dup: false,
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        topic: "t",
+        packet_id: 1,
+        topic_alias: None,
+        subscription_ids: Vec::new(),
+        properties: MessageProperties {
+            expiry: Some(10),
+            ..MessageProperties::default()
+        },
+        payload: b"late",
+    };
+    w.publish_packet(b, publish);
+    w.now += 10_200;
+    w.connect(a, &Opts::durable()).unwrap();
+    assert_eq!(w.payloads(a), [""; 0]);
+}
+
 #[test]
 fn the_clients_receive_maximum_is_respected_over_reconnects() {
     for opts in [Opts::clean(), Opts::durable()] {

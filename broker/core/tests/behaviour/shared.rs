@@ -201,3 +201,24 @@ fn a_group_works_for_3_1_1_and_beside_a_plain_subscription() {
     w.publish(a, "t", 1, "x");
     assert_eq!(w.payloads(a), ["x", "x"]);
 }
+
+/// What comes by a shared subscription has its identifier and no other.
+#[test]
+fn a_shared_delivery_has_the_identifier_of_its_own_subscription() {
+    for opts in [Opts::clean(), Opts::durable()] {
+        let mut w = World::new();
+        let (a, b) = (w.client("a", V5), w.client("b", V5));
+        w.connect(a, &opts).unwrap();
+        w.connect(b, &Opts::clean()).unwrap();
+        w.subscribe_to(a, &[Filter::new("$share/g/t", 1)], Some(42));
+        w.subscribe_to(a, &[Filter::new("t", 1)], Some(7));
+        w.publish(b, "t", 1, "x");
+        let mut ids: Vec<_> = w
+            .published(a)
+            .into_iter()
+            .map(|p| p.subscription_ids)
+            .collect();
+        ids.sort();
+        assert_eq!(ids, [[7], [42]]);
+    }
+}

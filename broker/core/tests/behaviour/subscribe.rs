@@ -1,7 +1,7 @@
 //! Subscriptions and their options.
 
 use crate::world::{Filter, Got, Opts, World};
-use isthmus_mqtt::Version::{V5, V311};
+use isthmus_mqtt::Version::{V5, V31, V311};
 
 #[test]
 fn no_local() {
@@ -154,4 +154,34 @@ fn a_subscription_begins_at_its_marker_and_survives_a_crash() {
     w.publish(b, "t", 0, "live");
     assert_eq!(w.connect(a, &Opts::durable()), Ok(true));
     assert_eq!(w.payloads(a), ["after"]);
+}
+
+/// SUBACK has said QoS 0, and the marker is not read back: behind it the inbox brings nothing.
+#[test]
+fn a_subscription_lowered_to_qos_0_brings_messages_from_its_suback_on() {
+    let mut w = World::new();
+    let (a, b) = (w.client("a", V5), w.client("b", V5));
+    w.connect(a, &Opts::durable()).unwrap();
+    w.connect(b, &Opts::clean()).unwrap();
+    w.subscribe(a, "t", 2);
+    w.holds.reads = true;
+    w.subscribe(a, "t", 0);
+    for qos in [1, 2] {
+        w.publish(b, "t", qos, "x");
+    }
+    w.holds.reads = false;
+    w.settle();
+    let got: Vec<_> = w.published(a).iter().map(|p| p.qos).collect();
+    assert_eq!(got, [0, 0]);
+}
+
+#[test]
+fn a_refused_subscription_is_told_as_each_version_can() {
+    for (version, code) in [(V31, 0x80), (V311, 0x80), (V5, 0x8F)] {
+        let mut w = World::new();
+        let a = w.client("a", version);
+        w.connect(a, &Opts::clean()).unwrap();
+        let long = "x/".repeat(30_000);
+        assert_eq!(w.subscribe_to(a, &[Filter::new(&long, 2)], None), [code]);
+    }
 }

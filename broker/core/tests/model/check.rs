@@ -107,7 +107,7 @@ impl Run {
         }
     }
 
-    /// Of each publisher, topic and QoS [MQTT-4.6.0-6].
+    /// Of each publisher, topic and QoS [MQTT-4.6.0-5].
     pub(crate) fn deliveries_are_in_order(&self) {
         for known in &self.known {
             for topic in TOPICS.into_iter().filter(|t| *t != SHARED_TOPIC) {

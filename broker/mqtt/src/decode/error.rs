@@ -82,7 +82,7 @@ pub enum DecodeError {
     /// [MQTT-3.8.3-2], [MQTT-3.10.3-2]
     #[error("no Topic Filter")]
     NoTopicFilters,
-    /// [MQTT-3.9.3-1], [MQTT-3.11.3-1]: one code a filter, and there is at least one filter.
+    /// [MQTT-3.8.4-6], [MQTT-3.11.3-2]: one code a filter, and there is at least one filter.
     #[error("no Reason Code")]
     NoReasonCodes,
     /// [MQTT-3.8.3-5]

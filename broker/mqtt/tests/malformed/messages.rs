@@ -110,7 +110,7 @@ fn subscribe_and_unsubscribe() {
         ("MQTT-3.10.3-2", BEFORE_5, "a2 02 0001", NoTopicFilters),
         ("MQTT-3.10.3-2", ONLY_5, "a2 03 0001 00", NoTopicFilters),
         (
-            "MQTT-3-8.3-4 of 3.1.1",
+            "MQTT-3.8.3-4 of 3.1.1",
             &[V311],
             "82 06 0001 0001 61 04",
             SubscriptionOptionsReserved,
@@ -170,9 +170,14 @@ fn subscribe_and_unsubscribe() {
             PropertyNotAllowed(0x0B),
         ),
         ("MQTT-2.2.1-6", ALL, "90 03 0000 00", PacketIdZero),
-        ("MQTT-3.9.3-1", BEFORE_5, "90 02 0001", NoReasonCodes),
-        ("MQTT-3.9.3-1", ONLY_5, "90 03 0001 00", NoReasonCodes),
-        ("MQTT-3.11.3-1", ONLY_5, "b0 03 0001 00", NoReasonCodes),
+        (
+            "MQTT-3.8.4-5 of 3.1.1",
+            BEFORE_5,
+            "90 02 0001",
+            NoReasonCodes,
+        ),
+        ("MQTT-3.8.4-6", ONLY_5, "90 03 0001 00", NoReasonCodes),
+        ("MQTT-3.11.3-2", ONLY_5, "b0 03 0001 00", NoReasonCodes),
         (
             "MQTT-3.9.3-2 of 3.1.1",
             BEFORE_5,
