@@ -128,15 +128,16 @@ impl Shard {
         self.wills.due.entry(client.clone()).or_default().push(due);
     }
 
-    /// The session was resumed before the delay passed [MQTT-3.1.3-9].
-    pub(super) fn cancel_will(&mut self, client: &Arc<str>) {
+    /// The session was resumed before the delay passed [MQTT-3.1.3-9]. One whose delay has passed
+    /// stays due: it may only have waited for its slot to open.
+    pub(super) fn cancel_will(&mut self, view: View<'_>, client: &Arc<str>) {
         let waiting = self
             .wills
             .due
             .get(client)
             .into_iter()
             .flatten()
-            .filter(|d| !d.publishing);
+            .filter(|d| !d.publishing && d.at > view.now);
         for id in waiting.map(|due| due.id).collect::<Vec<_>>() {
             self.will_done(client, id);
         }
