@@ -30,7 +30,7 @@ use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::{Kafka, Service, Spec};
+use crate::{Kafka, Service, Spec, run};
 use fault::Deck;
 pub use fault::Fault;
 pub use report::Report;
@@ -115,7 +115,9 @@ impl Plan {
         let harms = self.harm(&world, &mut kafka, &mut service);
         world.enter(Phase::Settling);
         cloud.join().expect("the cloud application ends");
-        settle(&world);
+        if !settle(&world) {
+            look_into(&service);
+        }
         world.enter(Phase::Over);
         devices.join().expect("the devices end");
         let stored = stored::read(
@@ -125,7 +127,13 @@ impl Plan {
             &["up", "orderMsg2mq-up"],
         );
         let verdict = verdict::judge(&world.ledger, &stored, &harms);
-        Report::new(self, &world, verdict, harms)
+        let report = Report::new(self, &world, &verdict, &harms);
+        // For whoever looks into it with ISTHMUS_KEEP=1.
+        let all: Vec<String> = (report.broken.iter())
+            .flat_map(|(kind, all)| all.iter().map(move |what| format!("{kind}: {what}")))
+            .collect();
+        run::write_file(&run::folder("ledger").join("broken.txt"), &all.join("\n"));
+        report
     }
 
     /// Faults, one after the other, until the time is over; at least one.
@@ -163,7 +171,6 @@ impl Plan {
                 begin,
                 lifted,
                 recovered,
-                last,
             });
         }
         harms
@@ -198,7 +205,7 @@ fn recover(world: &World, since: u64) -> String {
 }
 
 /// Waits until all that is due has come, or nothing more comes, and then a little for what should not.
-fn settle(world: &World) {
+fn settle(world: &World) -> bool {
     let mut since = world.ledger.now();
     let mut before = usize::MAX;
     loop {
@@ -212,11 +219,31 @@ fn settle(world: &World) {
                 "{:7.1} s  settled, {missing} missing {example}",
                 seconds(now)
             );
-            break;
+            std::thread::sleep(Duration::from_secs(3));
+            return missing == 0;
         }
         std::thread::sleep(Duration::from_millis(500));
     }
-    std::thread::sleep(Duration::from_secs(3));
+}
+
+/// What the broker says of itself, for whoever looks into what is missing.
+fn look_into(service: &Service) {
+    let (_, ready) = service.get("/readyz").unwrap_or_default();
+    let (_, metrics) = service.get("/metrics").unwrap_or_default();
+    let told = [
+        "downlink",
+        "backlog",
+        "queue",
+        "inbox",
+        "slots",
+        "sessions{",
+        "dropped",
+    ];
+    let told = metrics
+        .lines()
+        .filter(|line| !line.starts_with('#') && told.iter().any(|name| line.contains(name)));
+    eprintln!("/readyz: {ready}");
+    told.for_each(|line| eprintln!("{line}"));
 }
 
 /// The thread of all devices; ends when the last of them does.

@@ -1,14 +1,15 @@
 //! `make chaos`: hundreds of devices, random faults on one broker and one Kafka, and a ledger that
 //! nothing may break.
 //!
-//! Habits and faults follow from the seed, which is printed; `ISTHMUS_SEED` repeats them. Ends with an
+//! Habits and faults follow from the seed, which is printed; `ISTHMUS_SEED` repeats them,
+//! `ISTHMUS_FAULTS=KillBroker,DropPackets` takes these alone. Ends with an
 //! error when a promise was broken.
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a test program")]
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use isthmus_tests::chaos::Plan;
+use isthmus_tests::chaos::{Fault, Plan};
 use isthmus_tests::seed;
 
 fn main() -> ExitCode {
@@ -17,16 +18,27 @@ fn main() -> ExitCode {
         .as_deref()
         .map_or(Some(Duration::from_secs(300)), parse);
     let duration = duration.expect("usage: isthmus-chaos DURATION, such as 600, 90s, 5m or 2h");
-    let plan = Plan::new(duration, seed());
+    let mut plan = Plan::new(duration, seed());
+    if let Ok(names) = std::env::var("ISTHMUS_FAULTS") {
+        plan.faults = names.split(',').map(fault).collect();
+    }
     let report = plan.run();
     println!("{report}");
     if report.broken.is_empty() {
         println!("all promises kept");
         return ExitCode::SUCCESS;
     }
-    let (broken, seed) = (report.broken.len(), plan.seed);
+    let (broken, seed) = (report.count(), plan.seed);
     println!("{broken} promises broken; again with ISTHMUS_SEED={seed}");
     ExitCode::FAILURE
+}
+
+/// A fault by its name.
+fn fault(name: &str) -> Fault {
+    let named = Fault::ALL
+        .into_iter()
+        .find(|fault| format!("{fault:?}") == name);
+    named.expect("ISTHMUS_FAULTS: names of faults, such as KillBroker,DropPackets")
 }
 
 /// `600`, `90s`, `5m`, `2h`.

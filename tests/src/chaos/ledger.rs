@@ -147,7 +147,7 @@ impl Ledger {
         (known && self.streams[stream].payload(number) == payload).then_some((stream, number))
     }
 
-    /// Enters an arrival; gives the stream. One that this receiver should not have is a broken promise.
+    /// Enters an arrival; gives the stream and when the message was sent or acknowledged. One that this receiver should not have is a broken promise.
     pub(super) fn receive(
         &self,
         receiver: usize,
@@ -155,7 +155,7 @@ impl Ledger {
         name: &str,
         payload: &[u8],
         dup: bool,
-    ) -> Option<usize> {
+    ) -> Option<(usize, u64)> {
         let who = &self.receivers[receiver];
         let Some((stream, number)) = self.identify(payload) else {
             let text = String::from_utf8_lossy(payload);
@@ -177,7 +177,7 @@ impl Ledger {
             connection,
             at,
         });
-        Some(stream)
+        Some((stream, state.sent[number].at))
     }
 
     pub(super) fn note_repeated_id(&self) {

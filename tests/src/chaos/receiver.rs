@@ -256,10 +256,12 @@ impl Device {
             return;
         }
         let (name, payload) = (&message.topic, &message.payload);
-        let stream = ledger.receive(self.index, self.connections, name, payload, message.dup);
-        if let Some(stream) = stream {
-            self.world.got_on(&self.options.client_id);
-            self.world.got_on(ledger.streams[stream].class());
+        let (connection, dup) = (self.connections, message.dup);
+        let known = ledger.receive(self.index, connection, name, payload, dup);
+        if let Some((stream, at)) = known {
+            // What had waited for this receiver says nothing of how it is now.
+            self.world.got_as_far_as(&self.options.client_id, at);
+            self.world.got_as_far_as(ledger.streams[stream].class(), at);
         }
     }
 }

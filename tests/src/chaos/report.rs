@@ -9,40 +9,45 @@ use super::verdict::{Harm, Line, Verdict};
 use super::world::World;
 use super::{Plan, seconds};
 
-/// How many broken promises are told in full.
-const TOLD: usize = 25;
+/// How many broken promises of a kind are told.
+const TOLD: usize = 8;
 
 /// What a run has shown.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Broken promises, one a line; empty when all was kept.
-    pub broken: Vec<String>,
+    /// Broken promises by kind, one a line; empty when all was kept.
+    pub broken: BTreeMap<&'static str, Vec<String>>,
     text: String,
 }
 
 impl Report {
-    pub(super) fn new(plan: &Plan, world: &World, verdict: Verdict, harms: Vec<Harm>) -> Self {
-        let mut broken = world.ledger.broken();
-        let misdelivered = broken
-            .iter()
-            .filter(|what| what.contains("misdelivered"))
-            .count();
-        broken.extend(verdict.broken.iter().cloned());
+    pub(super) fn new(plan: &Plan, world: &World, verdict: &Verdict, harms: &[Harm]) -> Self {
+        let mut broken = verdict.broken.clone();
+        let seen = world.ledger.broken();
+        let misdelivered = seen.iter().filter(|what| what.contains("misdelivered"));
         let mut text = String::new();
-        write(&mut text, plan, world, &verdict, &harms, misdelivered).expect("text");
+        write(&mut text, plan, world, verdict, harms, misdelivered.count()).expect("text");
+        if !seen.is_empty() {
+            broken.insert("seen by devices", seen);
+        }
         Self { broken, text }
+    }
+
+    /// How many promises were broken.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.broken.values().map(Vec::len).sum()
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.text)?;
-        for what in self.broken.iter().take(TOLD) {
-            writeln!(out, "BROKEN {what}")?;
-        }
-        let more = self.broken.len().saturating_sub(TOLD);
-        if more > 0 {
-            writeln!(out, "and {more} more")?;
+        for (kind, broken) in &self.broken {
+            writeln!(out, "BROKEN {kind}: {} times", broken.len())?;
+            for what in broken.iter().take(TOLD) {
+                writeln!(out, "  {what}")?;
+            }
         }
         Ok(())
     }

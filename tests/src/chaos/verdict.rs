@@ -17,8 +17,6 @@ pub(super) struct Harm {
     pub(super) lifted: u64,
     /// When everyone had got on again; the deadline where somebody had not.
     pub(super) recovered: u64,
-    /// Who got on last.
-    pub(super) last: String,
 }
 
 /// One line of the report.
@@ -43,7 +41,8 @@ pub(super) struct Verdict {
     pub(super) doubled: BTreeMap<&'static str, u64>,
     /// Messages that came more often than is allowed or can be explained.
     pub(super) forbidden: u64,
-    pub(super) broken: Vec<String>,
+    /// Broken promises by kind.
+    pub(super) broken: BTreeMap<&'static str, Vec<String>>,
 }
 
 /// How late a broker that is killed may still have to write down what it acknowledged to nobody.
@@ -67,7 +66,7 @@ pub(super) fn judge(ledger: &Ledger, stored: &Stored, harms: &[Harm]) -> Verdict
         judge.line(entry).lost += 1;
         let sent = entry.state().sent[number];
         let what = format!("acknowledged at {} ms and not in Kafka", sent.at);
-        judge.break_promise(entry, number, &what);
+        judge.break_promise("lost", entry, number, &what);
     }
     for (at, stream) in ledger.streams.iter().enumerate() {
         let sent = stream.state().sent.clone();
@@ -90,11 +89,11 @@ impl Judge<'_> {
         self.verdict.lines.entry(stream.class()).or_default()
     }
 
-    fn break_promise(&mut self, stream: &Stream, number: usize, what: &str) {
+    fn break_promise(&mut self, kind: &'static str, stream: &Stream, number: usize, what: &str) {
         let (name, topic) = (&stream.name, stream.topic(number));
         let qos = stream.qos(number) as u8;
         let line = format!("{name}:{number} ({topic}, QoS {qos}): {what}");
-        self.verdict.broken.push(line);
+        self.verdict.broken.entry(kind).or_default().push(line);
     }
 
     fn in_kafka(&mut self, stream: &Stream, sent: &[Sent], places: &[super::stored::Place]) {
@@ -119,7 +118,7 @@ impl Judge<'_> {
                 if last.is_some_and(|last| number < last) {
                     self.line(stream).disorder += 1;
                     let what = format!("stored after {last:?} at offset {}", place.offset);
-                    self.break_promise(stream, number, &what);
+                    self.break_promise("out of order in Kafka", stream, number, &what);
                 }
                 last = last.max(Some(number));
             }
@@ -146,7 +145,7 @@ impl Judge<'_> {
                     self.line(stream).missing += 1;
                     let name = &ledger.receivers[receiver].name;
                     let what = format!("acknowledged at {} ms, never at {name}", message.at);
-                    self.break_promise(stream, number, &what);
+                    self.break_promise("missing", stream, number, &what);
                 }
             }
         }
@@ -155,8 +154,8 @@ impl Judge<'_> {
     fn arrivals(&mut self, stream: &Stream, sent: &[Sent], receiver: usize, all: &[Delivery]) {
         let who = &self.ledger.receivers[receiver];
         let mut first: HashMap<usize, Delivery> = HashMap::new();
-        // MQTT orders a topic's messages of one QoS; under a stored parent all of a topic's.
-        let mut last: HashMap<(String, Option<QoS>), usize> = HashMap::new();
+        // [MQTT-4.6.0-6]: the messages of one topic and one QoS are in order.
+        let mut last: HashMap<(String, QoS), usize> = HashMap::new();
         for delivery in all {
             let (number, message) = (delivery.number, sent[delivery.number]);
             if let Some(first) = first.get(&number) {
@@ -179,15 +178,12 @@ impl Judge<'_> {
             if message.promise != Promise::Given {
                 continue;
             }
-            let alone = stream
-                .stored_in(number)
-                .is_none()
-                .then(|| stream.qos(number));
-            let last = last.entry((stream.topic(number), alone)).or_insert(number);
+            let of = (stream.topic(number), stream.qos(number));
+            let last = last.entry(of).or_insert(number);
             if number < *last {
                 let what = format!("at {} after {last}, {} ms", who.name, delivery.at);
                 self.line(stream).disorder += 1;
-                self.break_promise(stream, number, &what);
+                self.break_promise("out of order at a receiver", stream, number, &what);
             } else {
                 *last = number;
             }
@@ -203,8 +199,9 @@ impl Judge<'_> {
         first: &Delivery,
         again: &Delivery,
     ) -> Option<&'static str> {
-        let since = |harm: &&Harm| harm.begin <= again.at && harm.recovered + UNWRITTEN >= first.at;
-        if stream.is_downlink() && self.harms.iter().any(|harm| since(&harm)) {
+        // A receiver may take both long after the fault.
+        let since = |harm: &Harm, at| harm.begin <= again.at && harm.recovered + UNWRITTEN >= at;
+        if stream.is_downlink() && self.harms.iter().any(|harm| since(harm, message.at)) {
             return Some("record of mq2mqtt read again after a fault");
         }
         if qos == QoS::ExactlyOnce {
@@ -220,7 +217,7 @@ impl Judge<'_> {
             return self.will_again(message.at);
         }
         let crash = self.harms.iter().any(|harm| {
-            harm.fault.ends_broker() && since(&harm) && first.at + UNWRITTEN >= harm.begin
+            harm.fault.ends_broker() && since(harm, first.at) && first.at + UNWRITTEN >= harm.begin
         });
         let crash = crash && again.connection > first.connection;
         crash.then_some(
@@ -242,7 +239,7 @@ impl Judge<'_> {
             *self.verdict.doubled.entry(why).or_default() += 1;
         } else {
             self.verdict.forbidden += 1;
-            self.break_promise(stream, number, what);
+            self.break_promise("doubled", stream, number, what);
         }
     }
 
@@ -263,7 +260,7 @@ impl Judge<'_> {
         } else {
             self.line(stream).misdelivered += 1;
             let what = format!("{what} after the DISCONNECT at {at} ms");
-            self.break_promise(stream, number, &what);
+            self.break_promise("will not due", stream, number, &what);
         }
     }
 }

@@ -90,9 +90,13 @@ impl World {
 
     /// `who` got on; ignored where nobody follows it.
     pub(super) fn got_on(&self, who: &str) {
-        let now = self.ledger.now();
+        self.got_as_far_as(who, self.ledger.now());
+    }
+
+    /// `who` got something that was sent at this time.
+    pub(super) fn got_as_far_as(&self, who: &str, at: u64) {
         if let Some(last) = self.progress.lock().unwrap().get_mut(who) {
-            *last = now;
+            *last = at.max(*last);
         }
     }
 
