@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
+use isthmus_kafka_ffi::waiting;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
@@ -24,9 +25,8 @@ const SOON: Duration = Duration::from_millis(5);
 /// Records and bytes given out at once.
 const BATCH_RECORDS: usize = 1000;
 const BATCH_BYTES: u64 = 4 * 1024 * 1024;
-/// librdkafka answers "nothing" for every event that is not a record: only so many in a row mean
-/// that its queue is empty.
-const EMPTY: u32 = 4;
+/// Events in a row that are no records, past which commands have their turn.
+const EVENTS: u32 = 10_000;
 
 pub(super) struct Member {
     shared: Arc<Shared>,
@@ -170,16 +170,24 @@ impl Member {
         }
     }
 
-    /// Takes what is ready from librdkafka; an error ends the membership.
+    /// Takes all that is ready from librdkafka; an error ends the membership.
+    ///
+    /// It answers "nothing" for every event that is not a record, such as the answer to a commit,
+    /// and it wakes this thread only when its queue was empty. So only the length of the queue says
+    /// that there is no more: what is left behind would wait for the next idle turn.
     fn poll(&mut self) -> Result<(), String> {
         let mut batch = Vec::new();
         let mut bytes = 0;
-        let mut empty = 0;
-        while empty < EMPTY {
+        let mut events = 0;
+        let mut more = true;
+        while more {
             match self.consumer.poll(Duration::ZERO) {
-                None => empty += 1,
+                None => {
+                    events += 1;
+                    more = events < EVENTS && waiting(self.consumer.client()) > 0;
+                }
                 Some(Ok(message)) => {
-                    empty = 0;
+                    events = 0;
                     let message = self.copier.copy(&message);
                     // A seek leaves nothing of the old place in the queue, but a pause may.
                     if self
@@ -193,14 +201,11 @@ impl Member {
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                     return Err(code.to_string());
                 }
-                Some(Err(error)) => {
-                    empty = 0;
-                    self.say(Err(error));
-                }
+                Some(Err(error)) => self.say(Err(error)),
             }
             let changes = self.shared.changes();
             if !changes.is_empty() {
-                empty = 0;
+                more = true;
                 self.give_out(&mut batch, &mut bytes);
                 changes
                     .into_iter()

@@ -130,6 +130,29 @@ fn reading_pauses_while_too_much_is_outstanding() {
     assert_eq!(handle.outstanding_bytes(), 0);
 }
 
+/// The answer to a commit is an event in the queue of the records.
+#[test]
+fn records_do_not_wait_behind_the_answers_to_commits() {
+    let kafka = shared();
+    let topic = kafka.topic("commits", 1);
+    let (producer, _done) = producer(&kafka, ProducerSettings::default());
+    let (sender, received) = events();
+    let mut config = GroupConfig::new(&kafka.bootstrap(), &unique("commits"), "pod", &[&topic]);
+    config.wait_for_resume = false;
+    let group = Group::start(config, move |event| sender.send(event).unwrap_or_default()).unwrap();
+    received.find(assigned);
+    let handle = group.handle();
+    for offset in 0..2000 {
+        handle.commit(&[(&topic, 0, offset)], false).unwrap();
+    }
+    // Answered after all of them.
+    handle.commit(&[(&topic, 0, 2000)], true).unwrap();
+    let start = Instant::now();
+    send(&producer, &topic, "k", 0, 100);
+    received.find(|event| matches!(event, GroupEvent::Records(_)).then_some(()));
+    println!("behind 2000 answers: {:.1?}", start.elapsed());
+}
+
 #[test]
 fn an_orderly_leave_hands_over_quickly() {
     let kafka = shared();
