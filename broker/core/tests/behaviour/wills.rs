@@ -182,3 +182,25 @@ fn a_will_that_waits_for_its_slot_is_not_cancelled_by_the_client_that_comes_back
     assert_eq!(w.payloads(b), ["gone"]);
     assert_eq!(w.log.payloads("p"), ["gone"]);
 }
+
+/// Ruling 6: a QoS 2 message is stored once, over any crash; a will is one.
+#[test]
+fn a_will_of_qos_2_is_published_once_over_a_crash_between_its_publication_and_the_word_of_it() {
+    let mut w = World::with(1, 1, |_, _| {});
+    let (a, b) = (w.client("a", V5), w.client("b", V5));
+    w.connect(b, &Opts::durable()).unwrap();
+    w.subscribe(b, "#", 2);
+    w.connect(a, &Opts::clean().will("p/w", "gone", 2, 0))
+        .unwrap();
+    w.got(b);
+    w.holds.confirms = true;
+    w.drop_connection(a);
+    w.settle();
+    w.holds.confirms = false;
+    w.crash_now();
+    w.connect(b, &Opts::durable()).unwrap();
+    w.pass(2);
+    assert_eq!(w.log.payloads("p"), ["gone"]);
+    assert_eq!(w.payloads(b), ["gone"]);
+    assert!(!w.log.state_keys().iter().any(|k| k.starts_with("w/")));
+}
