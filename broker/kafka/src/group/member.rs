@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::kicks::Kicks;
 use super::rebalance::{Change, Rebalances};
 use super::shared::{Command, Shared};
-use super::{GroupEvent, TopicPartition};
+use super::{GroupEvent, TopicPartition, consumer};
 use crate::record::{Copier, Message};
 use crate::support::write;
 
@@ -39,6 +39,8 @@ pub(super) struct Member {
     resuming: Vec<(TopicPartition, Option<i64>)>,
     kicks: Kicks,
     revoking: Option<Revoking>,
+    /// For what wakes this thread.
+    commands: Sender<Command>,
 }
 
 /// Partitions on their way to others.
@@ -53,6 +55,7 @@ impl Member {
         shared: Arc<Shared>,
         consumer: Arc<BaseConsumer<Rebalances>>,
         published: Arc<RwLock<Option<Arc<BaseConsumer<Rebalances>>>>>,
+        commands: Sender<Command>,
     ) -> Self {
         Self {
             shared,
@@ -63,6 +66,7 @@ impl Member {
             resuming: Vec::new(),
             kicks: Kicks::default(),
             revoking: None,
+            commands,
         }
     }
 
@@ -100,12 +104,43 @@ impl Member {
             if let Err(reason) = self.poll() {
                 self.lose_all();
                 self.shared.say(GroupEvent::Fatal(reason));
-                return self.close();
+                match self.begin_anew(commands) {
+                    Some(anew) => self = anew,
+                    None => return,
+                }
             }
             self.finish_revoking();
             self.resume_again();
             self.choke();
             self.kicks.serve(&self.consumer);
+        }
+    }
+
+    /// Waits for the word to join again, with a new client: one that was fenced is of no use.
+    fn begin_anew(self, commands: &Receiver<Command>) -> Option<Self> {
+        let (shared, published) = (Arc::clone(&self.shared), Arc::clone(&self.published));
+        let wake = self.commands.clone();
+        self.close();
+        let told = commands
+            .iter()
+            .find(|command| matches!(command, Command::Rejoin | Command::Close));
+        if !matches!(told, Some(Command::Rejoin)) {
+            return None;
+        }
+        shared.ended.store(false, Ordering::Release);
+        shared.choked.store(false, Ordering::Release);
+        shared.changes();
+        let anew = consumer(&shared, &wake).map(Arc::new).and_then(|consumer| {
+            write(&published).replace(Arc::clone(&consumer));
+            let member = Self::new(shared, consumer, published, wake);
+            member.subscribe().map(|()| member)
+        });
+        match anew {
+            Ok(member) => Some(member),
+            Err(error) => {
+                tracing::error!(%error, "no new consumer for the group");
+                None
+            }
         }
     }
 
@@ -117,7 +152,11 @@ impl Member {
         let Self {
             consumer, shared, ..
         } = self;
-        // Whoever is in a call holds a clone for as long; the last one closes.
+        // Whoever is in a call holds a clone for as long. Closing asks for a last rebalance, which
+        // only `ended` answers.
+        while Arc::strong_count(&consumer) > 1 {
+            std::thread::sleep(SOON);
+        }
         drop(consumer);
         drop(shared);
     }
@@ -133,7 +172,7 @@ impl Member {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Ready | Command::Close => {}
+            Command::Ready | Command::Rejoin | Command::Close => {}
             Command::Resume(topic, partition, offset) => {
                 self.resuming
                     .retain(|((t, p), _)| (t, *p) != (&topic, partition));
