@@ -56,6 +56,8 @@ pub struct Plan {
     pub period: Duration,
     /// The kinds of faults, each of which comes before any comes again.
     pub faults: Vec<Fault>,
+    /// The longest that a fault lasts; what a start of Kafka needs comes to it.
+    pub longest: Duration,
     /// The longest rest between a recovery and the next fault.
     pub rest: Duration,
     /// Faults and habits follow from it.
@@ -72,6 +74,7 @@ impl Plan {
             subscribers: 200,
             period: Duration::from_secs(1),
             faults: Fault::ALL.to_vec(),
+            longest: Duration::from_secs(25),
             rest: Duration::from_secs(8),
             seed,
         }
@@ -136,21 +139,22 @@ impl Plan {
         report
     }
 
-    /// Faults, one after the other, until the time is over; at least one.
+    /// Faults, one after the other, until the time is over and every kind has come.
     fn harm(&self, world: &World, kafka: &mut Kafka, service: &mut Service) -> Vec<Harm> {
         let mut random = StdRng::seed_from_u64(self.seed);
         let mut deck = Deck::new(&self.faults);
         let mut harms = Vec::new();
         let start = Instant::now();
         recover(world, world.ledger.now());
-        while start.elapsed() < self.duration {
+        while start.elapsed() < self.duration || harms.len() < self.faults.len() {
             let rest = self.rest.as_millis().max(1);
             let rest = random.random_range(0..u64::try_from(rest).expect("a rest"));
             std::thread::sleep(Duration::from_millis(rest));
             let fault = deck.draw(&mut random);
-            let lasts = fault.lasts(&mut random);
+            let lasts = fault.lasts(&mut random).min(self.longest);
             let begin = world.ledger.now();
             let live = world.live_messages.load(Ordering::Relaxed);
+            let broker = service.broker();
             eprint!("{:7.1} s  {fault:?} {lasts:?}", seconds(begin));
             fault.harm(lasts, kafka, service);
             let lifted = world.ledger.now();
@@ -161,6 +165,10 @@ impl Plan {
             }
             let last = recover(world, lifted);
             let recovered = world.ledger.now();
+            if fault.spares_broker() && service.broker() != broker {
+                let what = format!("the broker ended, where {fault:?} harmed Kafka alone");
+                world.ledger.break_promise(what);
+            }
             eprintln!(
                 ": lifted after {:.1} s, all get on {:.1} s later (last: {last})",
                 seconds(lifted - begin),

@@ -99,7 +99,8 @@ impl Ledger {
 
     /// Notes a broken promise that the device itself saw.
     pub(super) fn break_promise(&self, what: String) {
-        let line = format!("{:.1} s: {what}", self.now() as f64 / 1000.0);
+        let mut line = what;
+        line.insert_str(0, &format!("{:.1} s: ", self.now() as f64 / 1000.0));
         eprintln!("BROKEN {line}");
         self.broken.lock().unwrap().push(line);
     }

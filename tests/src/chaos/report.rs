@@ -150,8 +150,8 @@ fn recoveries(out: &mut String, harms: &[Harm]) -> fmt::Result {
     }
     writeln!(
         out,
-        "\n{:<20} {:>5}  {:<24} {}",
-        "fault", "times", "lasted, s", "then all get on after, s"
+        "\n{:<20} {:>5}  {:<24} then all get on after, s",
+        "fault", "times", "lasted, s"
     )?;
     for (fault, harms) in kinds {
         let list = |of: &dyn Fn(&Harm) -> u64| {

@@ -92,7 +92,7 @@ impl Stream {
 
     pub(super) fn qos(&self, number: usize) -> QoS {
         match self.mix {
-            Mix::Both if number % 5 == 0 => QoS::ExactlyOnce,
+            Mix::Both if number.is_multiple_of(5) => QoS::ExactlyOnce,
             Mix::Two => QoS::ExactlyOnce,
             Mix::One | Mix::Both => QoS::AtLeastOnce,
         }

@@ -25,7 +25,7 @@ pub(super) async fn run(world: Arc<World>, stream: usize, options: Options) {
         let entry = &ledger.streams[stream];
         let mut options = options.clone();
         // Of every kind of session, among them those that end with their connection.
-        options.clean = number % 3 == 0;
+        options.clean = number.is_multiple_of(3);
         options.session_expiry = (options.version == Version::V5 && !options.clean).then_some(600);
         options.will = Some(WillOptions {
             topic: entry.topic(number),
