@@ -10,6 +10,7 @@
 //! nothing, and nothing waits behind a poll.
 
 mod kicks;
+mod lists;
 mod member;
 mod rebalance;
 mod shared;

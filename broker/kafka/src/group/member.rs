@@ -1,5 +1,7 @@
 //! The thread of a group: commands, rebalances, records, in turn.
 
+mod anew;
+
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -12,9 +14,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::kicks::Kicks;
+use super::lists::{list, others};
 use super::rebalance::{Change, Rebalances};
 use super::shared::{Command, Shared};
-use super::{GroupEvent, TopicPartition, consumer};
+use super::{GroupEvent, TopicPartition};
 use crate::record::{Copier, Message};
 use crate::support::write;
 
@@ -103,8 +106,7 @@ impl Member {
             }
             if let Err(reason) = self.poll() {
                 self.lose_all();
-                self.shared.say(GroupEvent::Fatal(reason));
-                match self.begin_anew(commands) {
+                match self.begin_anew(commands, reason) {
                     Some(anew) => self = anew,
                     None => return,
                 }
@@ -113,34 +115,6 @@ impl Member {
             self.resume_again();
             self.choke();
             self.kicks.serve(&self.consumer);
-        }
-    }
-
-    /// Waits for the word to join again, with a new client: one that was fenced is of no use.
-    fn begin_anew(self, commands: &Receiver<Command>) -> Option<Self> {
-        let (shared, published) = (Arc::clone(&self.shared), Arc::clone(&self.published));
-        let wake = self.commands.clone();
-        self.close();
-        let told = commands
-            .iter()
-            .find(|command| matches!(command, Command::Rejoin | Command::Close));
-        if !matches!(told, Some(Command::Rejoin)) {
-            return None;
-        }
-        shared.ended.store(false, Ordering::Release);
-        shared.choked.store(false, Ordering::Release);
-        shared.changes();
-        let anew = consumer(&shared, &wake).map(Arc::new).and_then(|consumer| {
-            write(&published).replace(Arc::clone(&consumer));
-            let member = Self::new(shared, consumer, published, wake);
-            member.subscribe().map(|()| member)
-        });
-        match anew {
-            Ok(member) => Some(member),
-            Err(error) => {
-                tracing::error!(%error, "no new consumer for the group");
-                None
-            }
         }
     }
 
@@ -409,26 +383,4 @@ impl Member {
             self.shared.say(GroupEvent::Error(text));
         }
     }
-}
-
-fn list<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for (topic, partition) in partitions {
-        list.add_partition(topic, *partition);
-    }
-    list
-}
-
-/// The elements of `list` that are not among `partitions`.
-fn others(list: &TopicPartitionList, partitions: &[TopicPartition]) -> TopicPartitionList {
-    let mut rest = TopicPartitionList::new();
-    for element in list.elements() {
-        let known = |(topic, partition): &TopicPartition| {
-            **topic == *element.topic() && *partition == element.partition()
-        };
-        if !partitions.iter().any(known) {
-            rest.add_partition(element.topic(), element.partition());
-        }
-    }
-    rest
 }
