@@ -288,8 +288,8 @@ fn a_small_chaos_breaks_no_promise() {
         publishers: 40,
         subscribers: 40,
         period: Duration::from_millis(400),
-        faults: vec![Fault::KillBroker, Fault::DropPackets, Fault::FullDisk],
-        longest: Duration::from_secs(4),
+        faults: vec![Fault::KillBroker, Fault::DropPackets, Fault::FreezeKafka],
+        longest: Duration::from_secs(3),
         rest: Duration::from_secs(1),
         ..Plan::new(Duration::ZERO, isthmus_tests::seed())
     };
