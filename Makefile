@@ -10,7 +10,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 FILES ?= examples/quickstart.yaml
 TIME ?= 60
-DURATION ?= 5m
+DURATION ?= 300
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,8 +31,8 @@ test: ## Run every test, with all real parts (ISTHMUS_SEED=… repeats a run)
 	@$(CARGO) build --profile quick --bin isthmus-operator --bin isthmus-broker
 	@ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/quick" $(CARGO) test --profile quick --workspace
 
-chaos: ## Random faults for DURATION (90s, 5m, 2h) with a ledger (ISTHMUS_SEED=… repeats the faults)
-	@hack/setup run
+chaos: ## Hundreds of devices, every fault, a ledger, for DURATION (600, 90s, 5m; ISTHMUS_SEED=… repeats)
+	@hack/setup chaos
 	@$(CARGO) build --profile quick --bin isthmus-operator --bin isthmus-broker --bin isthmus-chaos
 	@ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/quick" '$(TARGET)/quick/isthmus-chaos' '$(DURATION)'
 

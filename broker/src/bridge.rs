@@ -85,8 +85,12 @@ fn on_event(shared: &Arc<Shared>, bridge: &Bridge, event: GroupEvent) {
         GroupEvent::Lost(_) => {}
         GroupEvent::Error(error) => tracing::debug!(%error, "downlink group"),
         GroupEvent::Fatal(error) => {
-            tracing::error!(%error, "another process has this pod's membership of the downlink group");
-            shared.readiness.set_not_ready("downlink", error);
+            tracing::warn!(%error, "the membership of the downlink group was taken, joining again");
+            // By an earlier request of ours, or by another process of this name; what becomes of
+            // that one the membership of the slots decides.
+            if let Some(group) = bridge.group.get() {
+                group.rejoin();
+            }
         }
     }
 }

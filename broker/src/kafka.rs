@@ -17,13 +17,35 @@ use isthmus_kafka::fetch::Fetcher;
 use isthmus_kafka::group::GroupHandle;
 use isthmus_kafka::producer::{Producer, ProducerSettings};
 use isthmus_kafka::record::{OwnedRecord, Record};
-use isthmus_kafka::transactor::{Change, TopicOffset, Transactor, TransactorSettings};
+use isthmus_kafka::transactor::{Change, TopicOffset, Transactor, TransactorSettings, end_open};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use answers::dead_letter_token;
 pub use topics::Topics;
+
+fn transactional_ids(shared: &Shared) -> [String; 2] {
+    let topics = Topics::new(&shared.config);
+    let (stem, node) = (topics.names.stem(), &shared.config.node);
+    ["state", "exact"].map(|name| format!("{stem}.{node}.{name}"))
+}
+
+/// Ends what this node's last process left open, so that the caches, which read committed records,
+/// need not wait until that times out. Where Kafka is away it is left to the transactors.
+pub async fn end_predecessor(shared: &Arc<Shared>) {
+    let ends = transactional_ids(shared).map(|id| {
+        let bootstrap = shared.config.kafka.bootstrap_servers.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = end_open(&bootstrap, &id) {
+                tracing::debug!(%error, id, "what may be open is ended later");
+            }
+        })
+    });
+    for end in ends {
+        let _ = end.await;
+    }
+}
 
 /// Bytes of bodies that one fetch yields.
 const FETCH_BYTES: u64 = 4 << 20;
@@ -61,7 +83,7 @@ impl Kafka {
         let topics = Topics::new(config);
         let bootstrap = &config.kafka.bootstrap_servers;
         let node = &config.node;
-        let stem = topics.names.stem().to_owned();
+        let [state_id, exact_id] = transactional_ids(shared);
         let max_record_bytes = largest_record(config.limits.max_packet_size);
         let producing = ProducerSettings {
             max_record_bytes,
@@ -78,7 +100,7 @@ impl Kafka {
         let to = shared.clone();
         let states = Transactor::new(
             bootstrap,
-            &format!("{stem}.{node}.state"),
+            &state_id,
             group.clone(),
             transacting.clone(),
             move |token, done| committed(&to, token, &done),
@@ -88,7 +110,7 @@ impl Kafka {
         let kept = fenced.clone();
         let exact = Transactor::new(
             bootstrap,
-            &format!("{stem}.{node}.exact"),
+            &exact_id,
             group.clone(),
             transacting,
             move |token, done| stored_exactly(&to, &kept, token, done),

@@ -19,6 +19,11 @@ use tokio::sync::oneshot;
 /// How long one attempt at restoring may wait for Kafka.
 const ATTEMPT: Duration = Duration::from_secs(20);
 
+/// How long another process may need to write its name as a slot's owner.
+const SUCCESSOR: Duration = Duration::from_secs(1);
+/// So often within this time is no accident: two processes have one name.
+const FENCES: (usize, Duration) = (3, Duration::from_secs(60));
+
 /// What the routes topic says about a slot's owner.
 pub type Owners = Arc<Mutex<HashMap<u16, OwnerRecord>>>;
 
@@ -57,6 +62,7 @@ impl Ownership {
             topics,
             owners,
             lost: BTreeSet::new(),
+            fences: Vec::new(),
         };
         std::thread::Builder::new()
             .name("restore".to_owned())
@@ -107,10 +113,8 @@ fn on_event(shared: &Arc<Shared>, work: &Sender<Work>, event: GroupEvent) {
         GroupEvent::Lost(partitions) => drop(work.send(Work::Lost(partitions))),
         GroupEvent::Error(error) => tracing::debug!(%error, "slot group"),
         GroupEvent::Fatal(error) => {
-            tracing::error!(%error, "another process has this pod's membership: ending");
-            shared.readiness.set_not_ready("slots", error);
-            // Whoever has it now serves the slots; going on could only answer with stale state.
-            std::process::exit(1);
+            shared.readiness.set_not_ready("slots", error.as_str());
+            let _ = work.send(Work::Fenced(error));
         }
     }
 }
@@ -120,6 +124,7 @@ enum Work {
     Assigned(Vec<TopicPartition>),
     Revoked(Vec<TopicPartition>),
     Lost(Vec<TopicPartition>),
+    Fenced(String),
 }
 
 struct Worker {
@@ -129,6 +134,8 @@ struct Worker {
     owners: Owners,
     /// Suspended in the shards.
     lost: BTreeSet<u16>,
+    /// When the membership was last taken.
+    fences: Vec<Instant>,
 }
 
 impl Worker {
@@ -154,8 +161,26 @@ impl Worker {
                     self.group.release(partitions);
                 }
                 Work::Lost(partitions) => self.suspend(&slots(&partitions, self.topics.inbox())),
+                Work::Fenced(error) => self.fenced(&error),
             }
         }
+    }
+
+    /// Somebody has our membership. Another process would have written its name as the slots' owner
+    /// by now; else it was an earlier request of our own, which a frozen Kafka took late, and the
+    /// slots go on from memory.
+    fn fenced(&mut self, error: &str) {
+        std::thread::sleep(SUCCESSOR);
+        self.fences.retain(|at| at.elapsed() < FENCES.1);
+        self.fences.push(Instant::now());
+        let another = self.lost.iter().any(|slot| !self.still_ours(*slot));
+        if another || self.fences.len() > FENCES.0 {
+            tracing::error!(%error, "another process has this pod's membership: ending");
+            // Whoever has it now serves the slots; going on could only answer with stale state.
+            std::process::exit(1);
+        }
+        tracing::warn!(%error, "the membership was lost to nobody else, joining again");
+        self.group.rejoin();
     }
 
     fn suspend(&mut self, slots: &[u16]) {

@@ -126,6 +126,7 @@ async fn start(
     ends: Vec<mpsc::UnboundedReceiver<Event>>,
     heartbeats: &Heartbeats,
 ) -> anyhow::Result<Running> {
+    crate::kafka::end_predecessor(shared).await;
     let owners: Owners = Arc::default();
     let mut readers = Vec::new();
     let (routes, routes_warm) = oneshot::channel();

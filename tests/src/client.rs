@@ -4,7 +4,7 @@
 //! Other people's clients are in `tests/sdk`; a fault that codec and broker share shows there.
 
 mod options;
-mod packets;
+pub(crate) mod packets;
 mod requests;
 
 use std::collections::{HashSet, VecDeque};

@@ -1,4 +1,8 @@
-//! A real single-node Kafka (KRaft) on free ports, with its faults: stop, kill -9, freeze, start.
+//! A real single-node Kafka (KRaft) on free ports, with its faults: stop, kill -9, freeze, start;
+//! for a [`Kafka::fragile`] one also dropped packets and a full disk.
+
+mod disk;
+mod link;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,10 +14,15 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rustix::process::Signal;
 
+use disk::Disk;
+use link::Link;
+
 use crate::run::{self, Process};
 use crate::{eventually, parts, records};
 
 const START: Duration = Duration::from_secs(90);
+/// Java with little memory that starts soon.
+const SMALL: [&str; 3] = ["-Xmx400m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 /// One Kafka node.
 #[derive(Debug)]
@@ -22,6 +31,9 @@ pub struct Kafka {
     folder: PathBuf,
     jvm: Vec<String>,
     process: Option<Process>,
+    /// The service's own way to it.
+    link: Option<Link>,
+    disk: Option<Disk>,
 }
 
 /// The Kafka of this test process. No test harms it; those that do start their own.
@@ -35,21 +47,42 @@ impl Kafka {
     /// A new, empty Kafka that answers; its Java takes little memory and starts soon.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_with(&["-Xmx400m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+        Self::start_in(run::folder("kafka"), &SMALL, None, None)
     }
 
     /// The same with these options of Java's.
     #[must_use]
     pub fn start_with(jvm: &[&str]) -> Self {
+        Self::start_in(run::folder("kafka"), jvm, None, None)
+    }
+
+    /// With a way of its own for the service, on which packets can be dropped, and a disk
+    /// of `mebibytes` that can be full.
+    #[must_use]
+    pub fn fragile(mebibytes: u64) -> Self {
         let folder = run::folder("kafka");
+        let disk = Disk::new(&folder.join("data"), mebibytes);
+        Self::start_in(folder, &SMALL, Some(Link::new()), Some(disk))
+    }
+
+    fn start_in(folder: PathBuf, jvm: &[&str], link: Option<Link>, disk: Option<Disk>) -> Self {
         let (port, controller) = (run::free_port(), run::free_port());
         let data = folder.join("data");
+        let (more, more_advertised, protocol) =
+            link.as_ref().map_or_else(Default::default, |link| {
+                (
+                    format!(",SERVICE://127.0.0.1:{}", link.listening),
+                    format!(",SERVICE://127.0.0.1:{}", link.advertised),
+                    ",SERVICE:PLAINTEXT",
+                )
+            });
         let properties = format!(
             "process.roles=broker,controller\n\
              node.id=1\n\
              controller.quorum.voters=1@127.0.0.1:{controller}\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{more}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}{more_advertised}\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocol}\n\
              controller.listener.names=CONTROLLER\n\
              log.dirs={}\n\
              auto.create.topics.enable=false\n\
@@ -86,6 +119,8 @@ impl Kafka {
             folder,
             jvm: jvm.iter().map(|option| (*option).to_owned()).collect(),
             process: None,
+            link,
+            disk,
         };
         kafka.resume();
         kafka
@@ -95,6 +130,38 @@ impl Kafka {
     #[must_use]
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `host:port` for the service: its own way, if there is one.
+    #[must_use]
+    pub fn bootstrap_of_service(&self) -> String {
+        let port = self.link.as_ref().map_or(self.port, |link| link.advertised);
+        format!("127.0.0.1:{port}")
+    }
+
+    /// From now on packets between the service and Kafka are dropped.
+    pub fn drop_packets(&self) {
+        self.link.as_ref().expect("a fragile Kafka").drop_packets();
+    }
+
+    /// Packets pass again.
+    pub fn pass_packets(&self) {
+        self.link.as_ref().expect("a fragile Kafka").pass_packets();
+    }
+
+    /// From now on its disk is full.
+    pub fn fill_disk(&self) {
+        let process = self.process.as_ref().expect("Kafka runs").id();
+        self.disk.as_ref().expect("a fragile Kafka").fill(process);
+    }
+
+    /// There is room again. Kafka gives up a disk that has failed, so it is started again where it
+    /// has not ended by itself.
+    pub fn free_disk(&mut self) {
+        let process = self.process.as_ref().map(Process::id);
+        self.disk.as_ref().expect("a fragile Kafka").free(process);
+        self.kill();
+        self.resume();
     }
 
     /// Starts the node again on its data and waits until it answers.

@@ -15,6 +15,7 @@
     reason = "test code: a failed expectation is a failed test"
 )]
 
+pub mod chaos;
 pub mod client;
 pub mod conformance;
 pub mod kafka;

@@ -31,6 +31,7 @@ for attempt in 1 2 3; do
         fi
     done
 done
+[ ! -e "$2/at-end" ] || bash "$2/at-end" >/dev/null 2>&1
 [ -n "${ISTHMUS_KEEP:-}" ] || rm -rf -- "$2" || { sleep 1; rm -rf -- "$2"; }
 "#;
 
@@ -77,6 +78,18 @@ pub fn folder(name: &str) -> PathBuf {
     let path = run().folder.join(crate::unique(name));
     std::fs::create_dir_all(&path).expect("folder");
     path
+}
+
+/// Has a shell command run when this test process is gone and what it started is ended, however it
+/// ends: for what outlives a process, such as a mount.
+pub fn at_end(command: &str) {
+    let path = run().folder.join("at-end");
+    let mut file = File::options()
+        .create(true)
+        .append(true)
+        .open(path)
+        .expect("file");
+    writeln!(file, "{command}").expect("file");
 }
 
 /// Has the end of this file printed when a test panics.

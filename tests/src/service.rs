@@ -39,7 +39,7 @@ impl Service {
     /// Starts an instance on this Kafka and waits until it is ready.
     #[must_use]
     pub fn start(kafka: &Kafka, spec: Spec) -> Self {
-        let text = spec.yaml(&kafka.bootstrap());
+        let text = spec.yaml(&kafka.bootstrap_of_service());
         Self::start_with(kafka, spec, &text)
     }
 
@@ -49,7 +49,7 @@ impl Service {
         let folder = run::folder(&spec.name);
         let mut service = Self {
             spec,
-            bootstrap: kafka.bootstrap(),
+            bootstrap: kafka.bootstrap_of_service(),
             folder,
             operator: None,
         };

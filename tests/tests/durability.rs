@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use isthmus_tests::chaos::{Fault, Plan};
 use isthmus_tests::client::Outgoing;
 use isthmus_tests::ledger::{Load, Subscriber, assert_complete_in_order};
 use isthmus_tests::{
@@ -278,4 +279,21 @@ fn a_frozen_kafka_holds_acknowledgements_back_and_nothing_else() {
     eventually("/readyz answers 200 again", SOON, || {
         service.get("/readyz").filter(|(code, _)| *code == 200)
     });
+}
+
+/// `make chaos` in small: devices of every habit, and packets to Kafka dropped instead of refused.
+#[test]
+fn a_small_chaos_breaks_no_promise() {
+    let plan = Plan {
+        publishers: 40,
+        subscribers: 40,
+        period: Duration::from_millis(400),
+        faults: vec![Fault::KillBroker, Fault::DropPackets, Fault::FreezeKafka],
+        longest: Duration::from_secs(3),
+        rest: Duration::from_secs(1),
+        ..Plan::new(Duration::ZERO, isthmus_tests::seed())
+    };
+    let report = plan.run();
+    eprintln!("{report}");
+    assert_eq!(report.count(), 0, "promises were broken");
 }

@@ -10,6 +10,7 @@
 //! nothing, and nothing waits behind a poll.
 
 mod kicks;
+mod lists;
 mod member;
 mod rebalance;
 mod shared;
@@ -96,7 +97,9 @@ pub enum GroupEvent {
     Records(Vec<Message>),
     /// Something failed that librdkafka goes on trying.
     Error(String),
-    /// This member is finished: another process has its instance id. Nothing is ours any more.
+    /// Another member has taken this one's instance id, and nothing is ours any more. It may have
+    /// been this member itself: a Kafka that was frozen may take a request to join that was given
+    /// up after the one that took its place. [`GroupHandle::rejoin`] begins anew.
     Fatal(String),
 }
 
@@ -129,22 +132,6 @@ impl Group {
         config: GroupConfig,
         on_event: impl Fn(GroupEvent) + Send + Sync + 'static,
     ) -> Result<Self, KafkaError> {
-        let mut settings = consumer_config(&config.bootstrap, &[]);
-        settings
-            .set("group.id", &config.group_id)
-            .set("group.protocol", "classic")
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", "6000")
-            .set("heartbeat.interval.ms", "1000")
-            .set("fetch.wait.max.ms", "100");
-        if let Some(instance) = &config.instance_id {
-            settings
-                .set("group.instance.id", instance)
-                .set("client.id", instance);
-        }
-        for (name, value) in &config.extra {
-            settings.set(name, value);
-        }
         let (commands, received) = channel();
         let shared = Arc::new(Shared {
             owned: RwLock::new(HashSet::new()),
@@ -157,21 +144,13 @@ impl Group {
             pending: Mutex::new(Vec::new()),
             config,
         });
-        let rebalances = Rebalances {
-            shared: Arc::clone(&shared),
-        };
-        let mut consumer: BaseConsumer<Rebalances> = settings.create_with_context(rebalances)?;
-        let wake = commands.clone();
-        consumer.set_nonempty_callback(move || {
-            let _ = wake.send(Command::Ready);
-        });
-        let consumer = Arc::new(consumer);
+        let consumer = Arc::new(consumer(&shared, &commands)?);
         let handle = GroupHandle {
             shared: Arc::clone(&shared),
             consumer: Arc::new(RwLock::new(Some(Arc::clone(&consumer)))),
-            commands,
+            commands: commands.clone(),
         };
-        let member = Member::new(shared, consumer, Arc::clone(&handle.consumer));
+        let member = Member::new(shared, consumer, Arc::clone(&handle.consumer), commands);
         member.subscribe()?;
         let thread = thread::Builder::new()
             .name("kafka-group".to_owned())
@@ -281,6 +260,11 @@ impl GroupHandle {
         self.send(Command::Release(partitions));
     }
 
+    /// Joins again after [`GroupEvent::Fatal`], as a new member that takes the instance id back.
+    pub fn rejoin(&self) {
+        self.send(Command::Rejoin);
+    }
+
     /// Records of this weight are processed.
     pub fn processed(&self, bytes: u64) {
         let less = |before: u64| Some(before.saturating_sub(bytes));
@@ -346,6 +330,39 @@ impl GroupHandle {
     fn send(&self, command: Command) {
         let _ = self.commands.send(command);
     }
+}
+
+/// A member's client, which wakes the group's thread.
+fn consumer(
+    shared: &Arc<Shared>,
+    commands: &Sender<Command>,
+) -> Result<BaseConsumer<Rebalances>, KafkaError> {
+    let config = &shared.config;
+    let mut settings = consumer_config(&config.bootstrap, &[]);
+    settings
+        .set("group.id", &config.group_id)
+        .set("group.protocol", "classic")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "1000")
+        .set("fetch.wait.max.ms", "100");
+    if let Some(instance) = &config.instance_id {
+        settings
+            .set("group.instance.id", instance)
+            .set("client.id", instance);
+    }
+    for (name, value) in &config.extra {
+        settings.set(name, value);
+    }
+    let rebalances = Rebalances {
+        shared: Arc::clone(shared),
+    };
+    let mut consumer: BaseConsumer<Rebalances> = settings.create_with_context(rebalances)?;
+    let wake = commands.clone();
+    consumer.set_nonempty_callback(move || {
+        let _ = wake.send(Command::Ready);
+    });
+    Ok(consumer)
 }
 
 /// Asks the coordinator, once.

@@ -11,6 +11,7 @@
 //! aborted, which takes long: a new producer with the same id ends it.
 
 mod attempt;
+mod predecessor;
 mod session;
 mod worker;
 
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
 
+pub use self::predecessor::end_open;
 use self::worker::Worker;
 use crate::group::GroupHandle;
 pub use crate::record::OwnedRecord;

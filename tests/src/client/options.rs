@@ -125,7 +125,7 @@ impl Options {
         self
     }
 
-    pub(super) fn packet(&self) -> Packet<'_> {
+    pub(crate) fn packet(&self) -> Packet<'_> {
         Packet::Connect(Connect {
             version: self.version,
             bridge: false,

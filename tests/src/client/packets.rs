@@ -84,7 +84,7 @@ pub enum Event {
 }
 
 impl Event {
-    pub(super) fn of(packet: &Packet<'_>) -> Option<Self> {
+    pub(crate) fn of(packet: &Packet<'_>) -> Option<Self> {
         let codes =
             |reasons: &[isthmus_mqtt::ReasonCode]| reasons.iter().map(|reason| reason.0).collect();
         Some(match packet {
@@ -189,7 +189,7 @@ impl Outgoing {
         self
     }
 
-    pub(super) fn user_properties(&self) -> UserPropertiesBuf {
+    pub(crate) fn user_properties(&self) -> UserPropertiesBuf {
         let pairs = self
             .user
             .iter()
@@ -197,7 +197,7 @@ impl Outgoing {
         UserPropertiesBuf::from_pairs(pairs).expect("user properties")
     }
 
-    pub(super) fn packet<'a>(
+    pub(crate) fn packet<'a>(
         &'a self,
         id: u16,
         dup: bool,
@@ -248,7 +248,7 @@ impl<'a> Filter<'a> {
     }
 }
 
-pub(super) fn subscribe<'a>(
+pub(crate) fn subscribe<'a>(
     packet_id: u16,
     subscription_id: Option<u32>,
     filters: &[Filter<'a>],

@@ -34,6 +34,8 @@ pub(super) enum Waiter {
     },
     /// PUBREL of a durable message.
     PubRel { conn: ConnId, packet_id: u16 },
+    /// Nobody: a will of QoS 2 may be published.
+    Will(Arc<str>, u64),
 }
 
 struct Running {
@@ -177,6 +179,7 @@ impl Shard {
                     self.touch(conn);
                     self.send_retained(view, key, retained, fx);
                 }
+                Waiter::Will(client, id) => self.will_written(view, &client, id, fx),
                 Waiter::PubRel { conn, packet_id } => {
                     let Some(found) = self.conns.get_mut(&conn).filter(|c| !c.closing) else {
                         continue;

@@ -150,7 +150,7 @@ impl Shard {
             None => self.new_session(&connecting),
         };
         if present {
-            self.cancel_will(&client);
+            self.cancel_will(view, &client);
         }
         let expiry = self.expiry_of(&connecting);
         let acl = view.directory.acl(connecting.username.as_deref(), &client);

@@ -85,7 +85,7 @@ impl Shard {
                 delay: 0,
                 username: record.username.as_deref().map(Arc::from),
             };
-            self.restore_will(&Arc::from(client), id, record.due, will);
+            self.restore_will(&Arc::from(client), id, record.due, will, true);
         }
         for (client, mark) in found.marks {
             self.end_lost_client(view, slot_no, client, &mark);

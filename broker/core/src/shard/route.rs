@@ -2,7 +2,8 @@
 //! with durable ones, and the retained messages.
 
 use super::confirm::Kind;
-use super::effect::{Effect, Live, Token, Topic, Write};
+use super::effect::{Effect, Live, Token, Topic, Transact, Write};
+use super::will::will_write;
 use super::{Shard, View};
 use crate::message::Message;
 use crate::record::{InboxRecord, MessageRecord, Target, encode};
@@ -34,37 +35,48 @@ pub(super) struct Routed {
 }
 
 impl Shard {
-    /// A will, or whatever else the broker publishes in a client's name; stored like a publish.
-    pub(super) fn publish_internally(
+    /// A will; stored like a publish. Of QoS 2, everything goes into one transaction, the end of
+    /// what the changelog has of it included.
+    pub(super) fn publish_will(
         &mut self,
         view: View<'_>,
+        client: &Arc<str>,
+        id: u64,
         message: &Arc<Message>,
-        kind: Kind,
         fx: &mut Vec<Effect>,
     ) {
         let token = self.token();
-        let client = message.publisher.clone();
         let routed = self.route(view, message, Manner::default(), fx);
-        let mut waits = routed.writes.len();
         // Above the topic's limit there is nobody left to be told; it is counted.
-        let stored = self.stored(view, &client, message).unwrap_or_else(|_| {
+        let stored = self.stored(view, client, message).unwrap_or_else(|_| {
             self.counters.refused_size += 1;
             None
         });
+        let (mut together, mut apart) = (Vec::new(), routed.writes);
+        let slot = self.slot_of(client);
+        if message.qos == QoS::ExactlyOnce && (stored.is_some() || !apart.is_empty()) {
+            together = std::mem::take(&mut apart);
+            together.push(will_write(slot, id, client, None));
+        }
+        let mut waits = apart.len();
         let lane = stored.as_ref().map(|_| client.clone());
         if let Some(stored) = stored {
-            let (way, uplink) = self.uplink(view, &client, message, stored);
-            let effect = self.by_way(way, token, &client, uplink, Vec::new());
-            self.enter_lane(&client, way, effect, fx);
+            let (way, uplink) = self.uplink(view, client, message, stored);
+            let effect = self.by_way(way, token, client, uplink, together);
+            self.enter_lane(client, way, effect, fx);
+            waits += 1;
+        } else if !together.is_empty() {
+            fx.push(Effect::Transact(Transact {
+                token,
+                slot,
+                uplinks: Vec::new(),
+                writes: together,
+            }));
             waits += 1;
         }
-        fx.extend(
-            routed
-                .writes
-                .into_iter()
-                .map(|write| Effect::Write(token, write)),
-        );
+        fx.extend(apart.into_iter().map(|write| Effect::Write(token, write)));
         waits += self.retain(view, Some(token), message, fx);
+        let kind = Kind::Will(client.clone(), id);
         self.wait(token, kind, waits.max(1), lane);
         if waits == 0 {
             self.confirmed(view, token, Ok(()), fx);

@@ -1,11 +1,12 @@
 //! Wills from CONNECT to publication (ruling 16). A will of whatever client survives a crash: it
 //! is in the connected mark before CONNACK, and under a key of its own once it is to be published.
 
-use super::confirm::Kind;
+use super::commit::Waiter;
 use super::effect::{Effect, Topic, Write};
 use super::{Shard, View};
 use crate::message::Message;
 use crate::record::{MessageRecord, StateKey, WillRecord, encode};
+use isthmus_mqtt::QoS;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ struct Due {
     id: u64,
     at: u64,
     will: Will,
+    /// It stands under its own key in the changelog.
+    written: bool,
     publishing: bool,
 }
 
@@ -47,6 +50,26 @@ impl Wills {
     pub(super) fn retain(&mut self, kept: impl Fn(&str) -> bool) {
         self.armed.retain(|client, _| kept(client));
         self.due.retain(|client, _| kept(client));
+    }
+}
+
+impl Due {
+    /// One of QoS 2 is published by a transaction that takes it out of the changelog, so that no
+    /// crash repeats it; it has to be in there first.
+    fn is_ready(&self, now: u64) -> bool {
+        let written = self.written || self.will.message.qos != QoS::ExactlyOnce;
+        !self.publishing && self.at <= now && written
+    }
+}
+
+/// A will in the changelog, or its end.
+pub(super) fn will_write(slot: u16, id: u64, client: &str, value: Option<Vec<u8>>) -> Write {
+    Write {
+        topic: Topic::State,
+        slot: Some(slot),
+        key: Some(StateKey::Will(id, client).encode()),
+        value,
+        headers: Vec::new(),
     }
 }
 
@@ -101,42 +124,63 @@ impl Shard {
         };
         let value = encode(&record);
         self.write_will(slot_no, id, client, Some(value));
-        self.restore_will(client, id, at, will);
+        if will.message.qos == QoS::ExactlyOnce {
+            self.commit_for(slot_no, Waiter::Will(client.clone(), id));
+        }
+        self.restore_will(client, id, at, will, false);
+    }
+
+    /// The changelog has it: its publication can take it out again.
+    pub(super) fn will_written(
+        &mut self,
+        view: View<'_>,
+        client: &Arc<str>,
+        id: u64,
+        fx: &mut Vec<Effect>,
+    ) {
+        let wills = self.wills.due.get_mut(client).into_iter().flatten();
+        for due in wills.filter(|due| due.id == id) {
+            due.written = true;
+        }
+        self.publish_due_wills_of(view, client, fx);
     }
 
     fn write_will(&mut self, slot_no: u16, id: u64, client: &str, value: Option<Vec<u8>>) {
         if let Some(slot) = self.slots.get_mut(&slot_no) {
-            slot.writes.push(Write {
-                topic: Topic::State,
-                slot: Some(slot_no),
-                key: Some(StateKey::Will(id, client).encode()),
-                value,
-                headers: Vec::new(),
-            });
+            slot.writes.push(will_write(slot_no, id, client, value));
             self.commits.note(slot_no);
         }
     }
 
     /// A will as the changelog has it.
-    pub(super) fn restore_will(&mut self, client: &Arc<str>, id: u64, at: u64, will: Will) {
+    pub(super) fn restore_will(
+        &mut self,
+        client: &Arc<str>,
+        id: u64,
+        at: u64,
+        will: Will,
+        written: bool,
+    ) {
         let due = Due {
             id,
             at,
             will,
+            written,
             publishing: false,
         };
         self.wills.due.entry(client.clone()).or_default().push(due);
     }
 
-    /// The session was resumed before the delay passed [MQTT-3.1.3-9].
-    pub(super) fn cancel_will(&mut self, client: &Arc<str>) {
+    /// The session was resumed before the delay passed [MQTT-3.1.3-9]. One whose delay has passed
+    /// stays due: it may only have waited for its slot to open.
+    pub(super) fn cancel_will(&mut self, view: View<'_>, client: &Arc<str>) {
         let waiting = self
             .wills
             .due
             .get(client)
             .into_iter()
             .flatten()
-            .filter(|d| !d.publishing);
+            .filter(|d| !d.publishing && d.at > view.now);
         for id in waiting.map(|due| due.id).collect::<Vec<_>>() {
             self.will_done(client, id);
         }
@@ -151,7 +195,7 @@ impl Shard {
     }
 
     pub(super) fn publish_due_wills(&mut self, view: View<'_>, fx: &mut Vec<Effect>) {
-        let due = |d: &Due| !d.publishing && d.at <= view.now;
+        let due = |d: &Due| d.is_ready(view.now);
         let clients = self
             .wills
             .due
@@ -176,7 +220,7 @@ impl Shard {
         }
         let mut ready = Vec::new();
         for due in self.wills.due.get_mut(client).into_iter().flatten() {
-            if !due.publishing && due.at <= view.now {
+            if due.is_ready(view.now) {
                 due.publishing = true;
                 ready.push((due.id, due.will.message.clone(), due.will.username.clone()));
             }
@@ -193,7 +237,7 @@ impl Shard {
             }
             let mut message = (*message).clone();
             message.expires_at = message.expires_at.map(|interval| view.now + interval);
-            self.publish_internally(view, &Arc::new(message), Kind::Will(client.clone(), id), fx);
+            self.publish_will(view, client, id, &Arc::new(message), fx);
         }
     }
 

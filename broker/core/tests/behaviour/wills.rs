@@ -1,6 +1,6 @@
 //! Wills (ruling 16).
 
-use crate::world::{Opts, World};
+use crate::world::{Opts, World, with_shard};
 use isthmus_core::acl::Action;
 use isthmus_mqtt::ReasonCode;
 use isthmus_mqtt::Version::{V5, V311};
@@ -160,4 +160,47 @@ fn a_kick_publishes_the_will() {
     w.rights.deleted_users.insert("u".to_owned());
     w.directory_changed();
     assert_eq!(w.payloads(b), ["gone"]);
+}
+
+/// Kafka was away: the will could not go out when its connection ended, and its client came back
+/// before the slot was open again. There was no delay for it to come back in.
+#[test]
+fn a_will_that_waits_for_its_slot_is_not_cancelled_by_the_client_that_comes_back() {
+    let mut w = World::with(1, 1, |_, _| {});
+    let (a, b) = (w.client("a", V5), w.client("b", V5));
+    w.connect(b, &Opts::durable()).unwrap();
+    w.subscribe(b, "#", 1);
+    w.connect(a, &Opts::durable().will("p/w", "gone", 1, 0))
+        .unwrap();
+    w.got(b);
+    w.shards[0].suspend_slot(0);
+    w.drop_connection(a);
+    w.start_connect(a, &Opts::durable());
+    w.pass(1);
+    with_shard!(&mut w, 0, |shard, view, fx| shard.resume_slot(view, 0, fx)).unwrap();
+    w.pass(2);
+    assert_eq!(w.payloads(b), ["gone"]);
+    assert_eq!(w.log.payloads("p"), ["gone"]);
+}
+
+/// Ruling 6: a QoS 2 message is stored once, over any crash; a will is one.
+#[test]
+fn a_will_of_qos_2_is_published_once_over_a_crash_between_its_publication_and_the_word_of_it() {
+    let mut w = World::with(1, 1, |_, _| {});
+    let (a, b) = (w.client("a", V5), w.client("b", V5));
+    w.connect(b, &Opts::durable()).unwrap();
+    w.subscribe(b, "#", 2);
+    w.connect(a, &Opts::clean().will("p/w", "gone", 2, 0))
+        .unwrap();
+    w.got(b);
+    w.holds.confirms = true;
+    w.drop_connection(a);
+    w.settle();
+    w.holds.confirms = false;
+    w.crash_now();
+    w.connect(b, &Opts::durable()).unwrap();
+    w.pass(2);
+    assert_eq!(w.log.payloads("p"), ["gone"]);
+    assert_eq!(w.payloads(b), ["gone"]);
+    assert!(!w.log.state_keys().iter().any(|k| k.starts_with("w/")));
 }

@@ -1,16 +1,20 @@
 //! The thread of a group: commands, rebalances, records, in turn.
 
+mod anew;
+
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
+use isthmus_kafka_ffi::waiting;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::kicks::Kicks;
+use super::lists::{list, others};
 use super::rebalance::{Change, Rebalances};
 use super::shared::{Command, Shared};
 use super::{GroupEvent, TopicPartition};
@@ -24,9 +28,8 @@ const SOON: Duration = Duration::from_millis(5);
 /// Records and bytes given out at once.
 const BATCH_RECORDS: usize = 1000;
 const BATCH_BYTES: u64 = 4 * 1024 * 1024;
-/// librdkafka answers "nothing" for every event that is not a record: only so many in a row mean
-/// that its queue is empty.
-const EMPTY: u32 = 4;
+/// Events in a row that are no records, past which commands have their turn.
+const EVENTS: u32 = 10_000;
 
 pub(super) struct Member {
     shared: Arc<Shared>,
@@ -39,6 +42,8 @@ pub(super) struct Member {
     resuming: Vec<(TopicPartition, Option<i64>)>,
     kicks: Kicks,
     revoking: Option<Revoking>,
+    /// For what wakes this thread.
+    commands: Sender<Command>,
 }
 
 /// Partitions on their way to others.
@@ -53,6 +58,7 @@ impl Member {
         shared: Arc<Shared>,
         consumer: Arc<BaseConsumer<Rebalances>>,
         published: Arc<RwLock<Option<Arc<BaseConsumer<Rebalances>>>>>,
+        commands: Sender<Command>,
     ) -> Self {
         Self {
             shared,
@@ -63,6 +69,7 @@ impl Member {
             resuming: Vec::new(),
             kicks: Kicks::default(),
             revoking: None,
+            commands,
         }
     }
 
@@ -99,8 +106,10 @@ impl Member {
             }
             if let Err(reason) = self.poll() {
                 self.lose_all();
-                self.shared.say(GroupEvent::Fatal(reason));
-                return self.close();
+                match self.begin_anew(commands, reason) {
+                    Some(anew) => self = anew,
+                    None => return,
+                }
             }
             self.finish_revoking();
             self.resume_again();
@@ -117,7 +126,11 @@ impl Member {
         let Self {
             consumer, shared, ..
         } = self;
-        // Whoever is in a call holds a clone for as long; the last one closes.
+        // Whoever is in a call holds a clone for as long. Closing asks for a last rebalance, which
+        // only `ended` answers.
+        while Arc::strong_count(&consumer) > 1 {
+            std::thread::sleep(SOON);
+        }
         drop(consumer);
         drop(shared);
     }
@@ -133,7 +146,7 @@ impl Member {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Ready | Command::Close => {}
+            Command::Ready | Command::Rejoin | Command::Close => {}
             Command::Resume(topic, partition, offset) => {
                 self.resuming
                     .retain(|((t, p), _)| (t, *p) != (&topic, partition));
@@ -170,16 +183,24 @@ impl Member {
         }
     }
 
-    /// Takes what is ready from librdkafka; an error ends the membership.
+    /// Takes all that is ready from librdkafka; an error ends the membership.
+    ///
+    /// It answers "nothing" for every event that is not a record, such as the answer to a commit,
+    /// and it wakes this thread only when its queue was empty. So only the length of the queue says
+    /// that there is no more: what is left behind would wait for the next idle turn.
     fn poll(&mut self) -> Result<(), String> {
         let mut batch = Vec::new();
         let mut bytes = 0;
-        let mut empty = 0;
-        while empty < EMPTY {
+        let mut events = 0;
+        let mut more = true;
+        while more {
             match self.consumer.poll(Duration::ZERO) {
-                None => empty += 1,
+                None => {
+                    events += 1;
+                    more = events < EVENTS && waiting(self.consumer.client()) > 0;
+                }
                 Some(Ok(message)) => {
-                    empty = 0;
+                    events = 0;
                     let message = self.copier.copy(&message);
                     // A seek leaves nothing of the old place in the queue, but a pause may.
                     if self
@@ -193,14 +214,11 @@ impl Member {
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                     return Err(code.to_string());
                 }
-                Some(Err(error)) => {
-                    empty = 0;
-                    self.say(Err(error));
-                }
+                Some(Err(error)) => self.say(Err(error)),
             }
             let changes = self.shared.changes();
             if !changes.is_empty() {
-                empty = 0;
+                more = true;
                 self.give_out(&mut batch, &mut bytes);
                 changes
                     .into_iter()
@@ -365,26 +383,4 @@ impl Member {
             self.shared.say(GroupEvent::Error(text));
         }
     }
-}
-
-fn list<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for (topic, partition) in partitions {
-        list.add_partition(topic, *partition);
-    }
-    list
-}
-
-/// The elements of `list` that are not among `partitions`.
-fn others(list: &TopicPartitionList, partitions: &[TopicPartition]) -> TopicPartitionList {
-    let mut rest = TopicPartitionList::new();
-    for element in list.elements() {
-        let known = |(topic, partition): &TopicPartition| {
-            **topic == *element.topic() && *partition == element.partition()
-        };
-        if !partitions.iter().any(known) {
-            rest.add_partition(element.topic(), element.partition());
-        }
-    }
-    rest
 }

@@ -16,6 +16,7 @@ pub(super) enum Command {
     Pause(Arc<str>, i32),
     Release(Vec<TopicPartition>),
     Narrow,
+    Rejoin,
     Close,
 }
 

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use isthmus_kafka_ffi::waiting;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
@@ -19,8 +20,8 @@ const ASK: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(10);
 /// The same, when Kafka did not answer.
 pub(crate) const AWAY: Duration = Duration::from_millis(250);
-/// librdkafka answers "nothing" for events that are not records, too.
-const EMPTY: u32 = 4;
+/// librdkafka answers "nothing" for events that are not records, too; so many are passed over.
+const EVENTS: u32 = 10_000;
 
 /// A consumer without a group: positions are given, and waking is ours.
 pub(crate) struct Solo {
@@ -125,8 +126,9 @@ impl Solo {
 
     /// What is there now.
     pub(crate) fn take(&mut self) -> Option<Found> {
-        for _ in 0..EMPTY {
+        for _ in 0..EVENTS {
             match self.consumer.poll(Duration::ZERO) {
+                None if waiting(self.consumer.client()) == 0 => return None,
                 None => {}
                 Some(Ok(message)) => return Some(Found::Record(self.copier.copy(&message))),
                 Some(Err(KafkaError::PartitionEOF(partition))) => {

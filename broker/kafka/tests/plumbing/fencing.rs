@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use isthmus_kafka::group::GroupEvent;
-use isthmus_kafka::transactor::Done;
-use rdkafka::producer::{BaseProducer, Producer as _};
+use isthmus_kafka::transactor::{Done, end_open};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use crate::kafka::{events, shared};
+use crate::kafka::{events, shared, unique};
 use crate::transactor::{Bench, counter, member, soon};
 
 #[test]
@@ -86,4 +86,30 @@ fn changes_go_on_through_a_rebalance() {
             "{token}"
         );
     }
+}
+
+/// A killed process comes back at once, and reads its caches before it has anything to write.
+#[test]
+fn nobody_waits_for_what_a_killed_process_left_open() {
+    let kafka = shared();
+    let (topic, id) = (kafka.topic("left-open", 1), unique("left-open"));
+    let dead: BaseProducer = kafka
+        .client()
+        .set("transactional.id", &id)
+        .set("retry.backoff.ms", "5")
+        .create()
+        .unwrap();
+    dead.init_transactions(Duration::from_secs(20)).unwrap();
+    dead.begin_transaction().unwrap();
+    let record: BaseRecord<'_, str, str> = BaseRecord::to(&topic).key("k").payload("v");
+    dead.send(record).map_err(|(error, _)| error).unwrap();
+    dead.flush(Duration::from_secs(20)).unwrap();
+    let start = Instant::now();
+    end_open(&kafka.bootstrap(), &id).unwrap();
+    assert!(kafka.read(&topic, 1).is_empty());
+    println!("ended and read after {:.1?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(9),
+        "it timed out instead"
+    );
 }

@@ -130,6 +130,52 @@ fn reading_pauses_while_too_much_is_outstanding() {
     assert_eq!(handle.outstanding_bytes(), 0);
 }
 
+/// The answer to a commit is an event in the queue of the records.
+#[test]
+fn records_do_not_wait_behind_the_answers_to_commits() {
+    let kafka = shared();
+    let topic = kafka.topic("commits", 1);
+    let (producer, _done) = producer(&kafka, ProducerSettings::default());
+    let (sender, received) = events();
+    let mut config = GroupConfig::new(&kafka.bootstrap(), &unique("commits"), "pod", &[&topic]);
+    config.wait_for_resume = false;
+    let group = Group::start(config, move |event| sender.send(event).unwrap_or_default()).unwrap();
+    received.find(assigned);
+    let handle = group.handle();
+    for offset in 0..2000 {
+        handle.commit(&[(&topic, 0, offset)], false).unwrap();
+    }
+    // Answered after all of them.
+    handle.commit(&[(&topic, 0, 2000)], true).unwrap();
+    let start = Instant::now();
+    send(&producer, &topic, "k", 0, 100);
+    received.find(|event| matches!(event, GroupEvent::Records(_)).then_some(()));
+    println!("behind 2000 answers: {:.1?}", start.elapsed());
+}
+
+/// Whoever took the instance id may have been an earlier request of the member's own.
+#[test]
+fn a_member_that_was_fenced_may_join_again() {
+    let kafka = shared();
+    let topic = kafka.topic("rejoin", 1);
+    let (producer, _done) = producer(&kafka, ProducerSettings::default());
+    let (group, events) = member(&kafka, &topic, "pod");
+    events.find(assigned);
+    let (_other, of_other) = member(&kafka, &topic, "pod");
+    of_other.find(assigned);
+    let fatal = |event| matches!(event, GroupEvent::Fatal(_)).then_some(());
+    events.find(fatal);
+    let handle = group.handle();
+    assert!(handle.metadata().is_none() && handle.owned().is_empty());
+    handle.rejoin();
+    assert_eq!(events.find(assigned), [0]);
+    assert!(handle.metadata().is_some());
+    handle.resume(&topic, 0, Some(0));
+    send(&producer, &topic, "k", 0, 100);
+    events.find(|event| matches!(event, GroupEvent::Records(_)).then_some(()));
+    of_other.find(fatal);
+}
+
 #[test]
 fn an_orderly_leave_hands_over_quickly() {
     let kafka = shared();

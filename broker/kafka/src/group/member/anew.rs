@@ -1,0 +1,41 @@
+//! A member that begins anew after another took its instance id.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+
+use super::super::shared::Command;
+use super::super::{GroupEvent, consumer};
+use super::Member;
+use crate::support::write;
+
+impl Member {
+    /// Waits for the word to join again, with a new client: one that was fenced is of no use.
+    pub(super) fn begin_anew(self, commands: &Receiver<Command>, reason: String) -> Option<Self> {
+        let (shared, published) = (Arc::clone(&self.shared), Arc::clone(&self.published));
+        let wake = self.commands.clone();
+        self.close();
+        shared.say(GroupEvent::Fatal(reason));
+        let told = commands
+            .iter()
+            .find(|command| matches!(command, Command::Rejoin | Command::Close));
+        if !matches!(told, Some(Command::Rejoin)) {
+            return None;
+        }
+        shared.ended.store(false, Ordering::Release);
+        shared.choked.store(false, Ordering::Release);
+        shared.changes();
+        let anew = consumer(&shared, &wake).map(Arc::new).and_then(|consumer| {
+            write(&published).replace(Arc::clone(&consumer));
+            let member = Self::new(shared, consumer, published, wake);
+            member.subscribe().map(|()| member)
+        });
+        match anew {
+            Ok(member) => Some(member),
+            Err(error) => {
+                tracing::error!(%error, "no new consumer for the group");
+                None
+            }
+        }
+    }
+}

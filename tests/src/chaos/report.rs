@@ -1,0 +1,167 @@
+//! The report of a run, as it is printed.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::sync::atomic::Ordering;
+
+use super::fault::Fault;
+use super::verdict::{Harm, Line, Verdict};
+use super::world::World;
+use super::{Plan, seconds};
+
+/// How many broken promises of a kind are told.
+const TOLD: usize = 8;
+
+/// What a run has shown.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Broken promises by kind, one a line; empty when all was kept.
+    pub broken: BTreeMap<&'static str, Vec<String>>,
+    text: String,
+}
+
+impl Report {
+    pub(super) fn new(plan: &Plan, world: &World, verdict: &Verdict, harms: &[Harm]) -> Self {
+        let mut broken = verdict.broken.clone();
+        let seen = world.ledger.broken();
+        let misdelivered = seen.iter().filter(|what| what.contains("misdelivered"));
+        let mut text = String::new();
+        write(&mut text, plan, world, verdict, harms, misdelivered.count()).expect("text");
+        if !seen.is_empty() {
+            broken.insert("seen by devices", seen);
+        }
+        Self { broken, text }
+    }
+
+    /// How many promises were broken.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.broken.values().map(Vec::len).sum()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.text)?;
+        for (kind, broken) in &self.broken {
+            writeln!(out, "BROKEN {kind}: {} times", broken.len())?;
+            for what in broken.iter().take(TOLD) {
+                writeln!(out, "  {what}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write(
+    out: &mut String,
+    plan: &Plan,
+    world: &World,
+    verdict: &Verdict,
+    harms: &[Harm],
+    misdelivered: usize,
+) -> fmt::Result {
+    let count = |what: &std::sync::atomic::AtomicU64| what.load(Ordering::Relaxed);
+    writeln!(out, "\nseed {}", plan.seed)?;
+    writeln!(
+        out,
+        "{} publishers, {} persistent subscribers, {:.0} s, {} faults, {} connections, {} takeovers, \
+         {} retained values read anew, {} QoS 0 messages live\n",
+        plan.publishers,
+        plan.subscribers,
+        seconds(world.ledger.now()),
+        harms.len(),
+        count(&world.connections),
+        count(&world.takeovers),
+        count(&world.retained_checks),
+        count(&world.live_messages)
+    )?;
+    messages(out, verdict)?;
+    writeln!(out, "\n{:<76} {:>8}", "duplicates", "times")?;
+    for (why, times) in &verdict.doubled {
+        writeln!(out, "{why:<76} {times:>8}")?;
+    }
+    let repeated =
+        "sent again under the packet id that the receiver still held: one message (QoS 2)";
+    writeln!(
+        out,
+        "{repeated:<76} {:>8}",
+        count(&world.ledger.repeated_ids)
+    )?;
+    writeln!(
+        out,
+        "{:<76} {:>8}",
+        "not allowed or not explained", verdict.forbidden
+    )?;
+    recoveries(out, harms)?;
+    for (code, times) in world.refusals() {
+        writeln!(out, "\nCONNECT refused with {code:#04x}: {times} times")?;
+    }
+    let sum = |of: fn(&Line) -> u64| verdict.lines.values().map(of).sum::<u64>();
+    writeln!(
+        out,
+        "\n{} acknowledged lost, {} out of order, {} due and missing, {} misdelivered, {} doubled that \
+         must not be",
+        sum(|line| line.lost),
+        sum(|line| line.disorder),
+        sum(|line| line.missing),
+        sum(|line| line.misdelivered) + misdelivered as u64,
+        verdict.forbidden
+    )
+}
+
+fn messages(out: &mut String, verdict: &Verdict) -> fmt::Result {
+    writeln!(
+        out,
+        "{:<26} {:>7} {:>7} {:>7} {:>8} {:>8} {:>5} {:>7} {:>8} {:>6}",
+        "messages",
+        "sent",
+        "acked",
+        "stored",
+        "due",
+        "received",
+        "lost",
+        "missing",
+        "disorder",
+        "wrong"
+    )?;
+    for (class, line) in &verdict.lines {
+        writeln!(
+            out,
+            "{class:<26} {:>7} {:>7} {:>7} {:>8} {:>8} {:>5} {:>7} {:>8} {:>6}",
+            line.sent,
+            line.acknowledged,
+            line.stored,
+            line.due,
+            line.received,
+            line.lost,
+            line.missing,
+            line.disorder,
+            line.misdelivered
+        )?;
+    }
+    Ok(())
+}
+
+fn recoveries(out: &mut String, harms: &[Harm]) -> fmt::Result {
+    let mut kinds: BTreeMap<Fault, Vec<&Harm>> = BTreeMap::new();
+    for harm in harms {
+        kinds.entry(harm.fault).or_default().push(harm);
+    }
+    writeln!(
+        out,
+        "\n{:<20} {:>5}  {:<24} then all get on after, s",
+        "fault", "times", "lasted, s"
+    )?;
+    for (fault, harms) in kinds {
+        let list = |of: &dyn Fn(&Harm) -> u64| {
+            let each = harms.iter().map(|harm| format!("{:.1}", seconds(of(harm))));
+            each.collect::<Vec<_>>().join(" ")
+        };
+        let lasted = list(&|harm| harm.lifted - harm.begin);
+        let after = list(&|harm| harm.recovered - harm.lifted);
+        let name = format!("{fault:?}");
+        writeln!(out, "{name:<20} {:>5}  {lasted:<24} {after}", harms.len())?;
+    }
+    Ok(())
+}
