@@ -13,8 +13,8 @@ use hdrhistogram::Histogram;
 use mio::{Events, Poll};
 use std::time::{Duration, Instant};
 
-/// The least payload: time, publisher, number.
-pub(crate) const HEADER: usize = 8 + 4 + 4;
+/// The least payload: time, publisher and number in hexadecimal, for payloads are text.
+pub(crate) const HEADER: usize = 16 + 8 + 8;
 /// How long the last messages may take.
 const DRAIN: Duration = Duration::from_secs(60);
 
@@ -107,7 +107,11 @@ pub(crate) fn run(
     warm_up: Duration,
     time: Duration,
 ) -> anyhow::Result<Measured> {
-    Load::connect(peer, flow)?.run(peer, warm_up, time)
+    let load = Load::connect(peer, flow)?;
+    system::hurry(true);
+    let measured = load.run(peer, warm_up, time);
+    system::hurry(false);
+    measured
 }
 
 struct Load<'a> {
@@ -354,13 +358,7 @@ impl Publisher {
     }
 
     fn publish(&mut self, qos: u8, number: usize, due: u64, payload: &mut [u8]) {
-        let head = payload.iter_mut().zip(
-            due.to_be_bytes()
-                .into_iter()
-                .chain((number as u32).to_be_bytes())
-                .chain((self.sent as u32).to_be_bytes()),
-        );
-        head.for_each(|(to, from)| *to = from);
+        write_header(payload, due, number as u32, self.sent as u32);
         self.next_id = self.next_id.checked_add(1).unwrap_or(1);
         wire::publish(
             &mut self.client.out,
@@ -448,14 +446,43 @@ impl Subscriber {
     }
 }
 
+fn write_header(payload: &mut [u8], due: u64, publisher: u32, number: u32) {
+    let numbers = u128::from(due) << 64 | u128::from(publisher) << 32 | u128::from(number);
+    let digits = (0..HEADER)
+        .rev()
+        .map(|place| (numbers >> (4 * place)) as u8 & 15);
+    for (to, digit) in payload.iter_mut().zip(digits) {
+        *to = digit + if digit < 10 { b'0' } else { b'a' - 10 };
+    }
+}
+
 fn read_header(payload: &[u8]) -> Option<(u64, usize, u32)> {
-    let (due, rest) = payload.split_first_chunk()?;
-    let (publisher, rest) = rest.split_first_chunk()?;
-    let (number, _) = rest.split_first_chunk()?;
-    let publisher = usize::try_from(u32::from_be_bytes(*publisher)).ok()?;
-    Some((
-        u64::from_be_bytes(*due),
-        publisher,
-        u32::from_be_bytes(*number),
-    ))
+    let mut numbers = 0_u128;
+    for byte in payload.get(..HEADER)? {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            _ => return None,
+        };
+        numbers = numbers << 4 | u128::from(digit);
+    }
+    let publisher = usize::try_from(numbers >> 32 & 0xffff_ffff).ok()?;
+    Some(((numbers >> 64) as u64, publisher, numbers as u32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_payload_carries_is_read_again() {
+        let mut payload = vec![b'x'; 64];
+        write_header(&mut payload, u64::MAX - 5, 70_000, 3_000_000_000);
+        assert!(payload.is_ascii());
+        assert_eq!(
+            read_header(&payload),
+            Some((u64::MAX - 5, 70_000, 3_000_000_000))
+        );
+        assert_eq!(read_header(&payload[..HEADER - 1]), None);
+    }
 }

@@ -33,10 +33,8 @@ use self::hold::Item;
 pub(crate) use self::hold::permanent;
 use self::lane::{Answer, Lane};
 use crate::record::{self, Record};
-use crate::support::{Voice, join, lock, read, write};
+use crate::support::{Voice, join, lock, read, serve, write};
 
-/// How long librdkafka's events are waited for at a time; a stop is noticed after that.
-const POLL: Duration = Duration::from_millis(250);
 /// How often [`Producer::close`] looks.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -58,7 +56,7 @@ pub struct ProducerSettings {
 impl Default for ProducerSettings {
     fn default() -> Self {
         Self {
-            linger_ms: 0.5,
+            linger_ms: 2.0,
             batch_bytes: 256 * 1024,
             max_record_bytes: 20 * 1024 * 1024,
             retry: Duration::from_secs(1),
@@ -293,6 +291,7 @@ impl Handle {
     fn end(&self) {
         self.stop.store(true, Ordering::Release);
         if let Some(poller) = lock(&self.poller).take() {
+            poller.thread().unpark();
             let _ = poller.join();
         }
     }
@@ -339,9 +338,7 @@ impl Builder {
             thread::Builder::new()
                 .name("kafka-reports".to_owned())
                 .spawn(move || {
-                    while !stop.load(Ordering::Acquire) {
-                        producer.poll(POLL);
-                    }
+                    serve(&producer, &stop);
                 })
                 .map_err(|error| KafkaError::ClientCreation(error.to_string()))?
         };

@@ -1,12 +1,16 @@
 //! What the plumbing shares: locks that survive a panic elsewhere, and quiet logging.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, NoCustomPartitioner, Producer as _, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext};
+
+use isthmus_kafka_ffi::MainQueue;
 
 /// The same complaint is logged again only after this long.
 const REPEAT: Duration = Duration::from_secs(30);
@@ -15,6 +19,28 @@ const COMPLAINTS: usize = 64;
 
 /// How long a thread may take to end.
 const FAREWELL: Duration = Duration::from_secs(3);
+
+/// How soon a producer's thread notices that it is to stop, unless it is unparked.
+const STOP: Duration = Duration::from_millis(250);
+
+/// Serves a producer's events until it is to stop.
+pub(crate) fn serve<C>(producer: &BaseProducer<C>, stop: &AtomicBool)
+where
+    C: ProducerContext<NoCustomPartitioner> + 'static,
+{
+    let this = thread::current();
+    let queue = MainQueue::watch(producer.client(), move || this.unpark());
+    while !stop.load(Ordering::Acquire) {
+        let Some(queue) = &queue else {
+            producer.poll(STOP);
+            continue;
+        };
+        while queue.waiting() > 0 {
+            producer.poll(Duration::ZERO);
+        }
+        thread::park_timeout(STOP);
+    }
+}
 
 /// Locks, whatever happened to another holder.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -19,5 +19,5 @@ pub use call::{Fault, PerTopic};
 pub use cluster::{ClusterDescription, describe_cluster};
 pub use configs::{ConfigOp, incremental_alter_configs};
 pub use headers::for_each_header;
-pub use queue::waiting;
+pub use queue::{MainQueue, waiting};
 pub use topics::{NewTopic, TopicDescription, create_partitions, create_topics, describe_topics};

@@ -16,10 +16,8 @@ use rdkafka::producer::{
 
 use super::{OwnedRecord, Shared, TransactorSettings};
 use crate::record;
-use crate::support::{code, lock};
+use crate::support::{code, lock, serve};
 
-/// How long librdkafka's events are waited for at a time; a stop is noticed after that.
-const POLL: Duration = Duration::from_millis(250);
 /// How soon an end is noticed.
 const STEP: Duration = Duration::from_millis(250);
 /// How long the reports of one batch may take to be read.
@@ -81,9 +79,7 @@ impl Maker {
             thread::Builder::new()
                 .name("kafka-tx-reports".to_owned())
                 .spawn(move || {
-                    while !stop.load(Ordering::Acquire) {
-                        producer.poll(POLL);
-                    }
+                    serve(&producer, &stop);
                 })
                 .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
         }
