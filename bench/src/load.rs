@@ -4,17 +4,18 @@
 //! that a publisher's numbers come one after the other. What is sent is bounded by what has not
 //! come back, so that no broker has a reason to drop; in the end all that was sent must be there.
 
+mod ends;
+mod payload;
+
 use crate::client::Client;
 use crate::peer::Peer;
 use crate::system;
-use crate::wire::{self, Packet};
-use anyhow::Context as _;
+use ends::{Publisher, Subscriber, Tally};
 use hdrhistogram::Histogram;
 use mio::{Events, Poll};
+use payload::HEADER;
 use std::time::{Duration, Instant};
 
-/// The least payload: time, publisher and number in hexadecimal, for payloads are text.
-pub(crate) const HEADER: usize = 16 + 8 + 8;
 /// How long the last messages may take.
 const DRAIN: Duration = Duration::from_secs(60);
 
@@ -64,40 +65,6 @@ pub(crate) struct Measured {
     /// Shares of a core used by the broker and by the load generator.
     pub(crate) broker_busy: f64,
     pub(crate) load_busy: f64,
-}
-
-struct Publisher {
-    client: Client,
-    topic: String,
-    sent: u64,
-    done: u64,
-    delivered: u64,
-    next_id: u16,
-    /// When the message with a packet id was due, by the id's lower bits.
-    due: Vec<u64>,
-    dirty: bool,
-}
-
-struct Subscriber {
-    client: Client,
-    /// The next number of each publisher.
-    next: Vec<u32>,
-}
-
-/// What an acknowledgement or a delivery changes.
-struct Tally {
-    acknowledged: Histogram<u64>,
-    delivered: Histogram<u64>,
-    received: u64,
-    recording: bool,
-}
-
-impl Tally {
-    fn record(histogram: &mut Histogram<u64>, recording: bool, now: u64, due: u64) {
-        if recording {
-            histogram.saturating_record(now.saturating_sub(due).max(1));
-        }
-    }
 }
 
 /// Runs a flow: connects, warms up, measures for `time`, stops sending and waits for the rest.
@@ -348,141 +315,4 @@ impl<'a> Load<'a> {
 thread_local! {
     /// What is read at once; kept from turn to turn.
     static SCRATCH: std::cell::Cell<Vec<u8>> = const { std::cell::Cell::new(Vec::new()) };
-}
-
-impl Publisher {
-    fn may_send(&self, fan: u64, window: u64) -> bool {
-        self.client.has_room()
-            && self.sent - self.done < window
-            && (self.sent * fan).saturating_sub(self.delivered) < window * fan.max(1)
-    }
-
-    fn publish(&mut self, qos: u8, number: usize, due: u64, payload: &mut [u8]) {
-        write_header(payload, due, number as u32, self.sent as u32);
-        self.next_id = self.next_id.checked_add(1).unwrap_or(1);
-        wire::publish(
-            &mut self.client.out,
-            &self.topic,
-            qos,
-            self.next_id,
-            payload,
-        );
-        let mask = self.due.len() - 1;
-        if let Some(slot) = self.due.get_mut(usize::from(self.next_id) & mask) {
-            *slot = due;
-        }
-        self.sent += 1;
-        self.dirty = true;
-        if qos == 0 {
-            self.done += 1;
-        }
-    }
-
-    fn acks(&mut self, scratch: &mut [u8], tally: &mut Tally, now: u64) -> anyhow::Result<()> {
-        let (due, done) = (&self.due, &mut self.done);
-        self.client.read(scratch, |packet, out| {
-            let Packet::Ack { kind, id } = packet else {
-                anyhow::bail!("a publisher got {packet:?}");
-            };
-            let first = matches!(kind, wire::PUBACK | wire::PUBREC);
-            if first {
-                let due = due
-                    .get(usize::from(id) & (due.len() - 1))
-                    .copied()
-                    .unwrap_or(now);
-                Tally::record(&mut tally.acknowledged, tally.recording, now, due);
-            }
-            match kind {
-                wire::PUBREC => wire::ack(out, wire::PUBREL, id),
-                wire::PUBACK | wire::PUBCOMP => *done += 1,
-                other => anyhow::bail!("a publisher got {other:#x}"),
-            }
-            Ok(())
-        })
-    }
-}
-
-impl Subscriber {
-    fn messages(
-        &mut self,
-        scratch: &mut [u8],
-        publishers: &mut [Publisher],
-        tally: &mut Tally,
-        now: u64,
-    ) -> anyhow::Result<()> {
-        let next = &mut self.next;
-        self.client.read(scratch, |packet, out| {
-            let (qos, id, payload) = match packet {
-                Packet::Publish { qos, id, payload } => (qos, id, payload),
-                Packet::Ack {
-                    kind: wire::PUBREL,
-                    id,
-                } => {
-                    wire::ack(out, wire::PUBCOMP, id);
-                    return Ok(());
-                }
-                other => anyhow::bail!("a subscriber got {other:?}"),
-            };
-            let (due, publisher, number) =
-                read_header(payload).context("not one of our payloads")?;
-            let expected = next.get_mut(publisher).context("an unknown publisher")?;
-            anyhow::ensure!(
-                number == *expected,
-                "message {number} of publisher {publisher} came where {expected} is next"
-            );
-            *expected += 1;
-            tally.received += 1;
-            if let Some(publisher) = publishers.get_mut(publisher) {
-                publisher.delivered += 1;
-            }
-            Tally::record(&mut tally.delivered, tally.recording, now, due);
-            match qos {
-                0 => {}
-                1 => wire::ack(out, wire::PUBACK, id),
-                _ => wire::ack(out, wire::PUBREC, id),
-            }
-            Ok(())
-        })
-    }
-}
-
-fn write_header(payload: &mut [u8], due: u64, publisher: u32, number: u32) {
-    let numbers = u128::from(due) << 64 | u128::from(publisher) << 32 | u128::from(number);
-    let digits = (0..HEADER)
-        .rev()
-        .map(|place| (numbers >> (4 * place)) as u8 & 15);
-    for (to, digit) in payload.iter_mut().zip(digits) {
-        *to = digit + if digit < 10 { b'0' } else { b'a' - 10 };
-    }
-}
-
-fn read_header(payload: &[u8]) -> Option<(u64, usize, u32)> {
-    let mut numbers = 0_u128;
-    for byte in payload.get(..HEADER)? {
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            _ => return None,
-        };
-        numbers = numbers << 4 | u128::from(digit);
-    }
-    let publisher = usize::try_from(numbers >> 32 & 0xffff_ffff).ok()?;
-    Some(((numbers >> 64) as u64, publisher, numbers as u32))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_payload_carries_is_read_again() {
-        let mut payload = vec![b'x'; 64];
-        write_header(&mut payload, u64::MAX - 5, 70_000, 3_000_000_000);
-        assert!(payload.is_ascii());
-        assert_eq!(
-            read_header(&payload),
-            Some((u64::MAX - 5, 70_000, 3_000_000_000))
-        );
-        assert_eq!(read_header(&payload[..HEADER - 1]), None);
-    }
 }

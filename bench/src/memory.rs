@@ -9,48 +9,47 @@ use std::time::{Duration, Instant};
 /// How long a broker's memory is watched until it stands still.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// Bytes each.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Memory {
-    /// A connection of a clean session that does nothing.
-    pub(crate) connection: f64,
-    /// A persistent session with one subscription, its client away.
-    pub(crate) session: f64,
-    /// A message of 64 B and QoS 1 that waits for such a client.
-    pub(crate) queued: f64,
-}
+/// How many sessions are made at once: a broker that stores them first lets each wait.
+const AT_ONCE: usize = 64;
 
-/// Connects, subscribes, leaves, and queues `each` messages for every session.
-pub(crate) fn run(
-    peer: &Peer,
-    connections: usize,
-    sessions: usize,
-    each: usize,
-) -> anyhow::Result<Memory> {
+/// Bytes of a connection of a clean session that does nothing.
+pub(crate) fn of_connection(peer: &Peer, connections: usize) -> anyhow::Result<f64> {
     // What the first ones cost once is not theirs.
     drop(idle(peer, 500, "warm")?);
     let before = settled(peer)?;
     let clients = idle(peer, connections, "idle")?;
-    let connection = grown(settled(peer)?, before, connections);
+    let bytes = grown(settled(peer)?, before, connections);
     drop(clients);
+    Ok(bytes)
+}
+
+/// Bytes of a persistent session with one subscription whose client is away, and of a message of
+/// 64 B and QoS 1 that waits for such a client.
+pub(crate) fn of_sessions(peer: &Peer, sessions: usize, each: usize) -> anyhow::Result<(f64, f64)> {
+    drop(idle(peer, 500, "warm")?);
     let before = settled(peer)?;
-    for number in 0..sessions {
-        let filter = format!("away/{number}");
-        Client::connect(
-            peer.address,
-            number,
-            &format!("away-{number}"),
-            false,
-            Some((&filter, 1)),
-        )?;
-    }
+    let address = peer.address;
+    std::thread::scope(|scope| {
+        let one = |part: usize| {
+            for number in (part..sessions).step_by(AT_ONCE) {
+                let (name, filter) = (format!("away-{number}"), format!("away/{number}"));
+                Client::connect(address, number, &name, false, Some((&filter, 1)))?;
+            }
+            anyhow::Ok(())
+        };
+        let parts: Vec<_> = (0..AT_ONCE)
+            .map(|part| scope.spawn(move || one(part)))
+            .collect();
+        for part in parts {
+            part.join()
+                .map_err(|_| anyhow::anyhow!("a thread ended"))??;
+        }
+        anyhow::Ok(())
+    })?;
     let with_sessions = settled(peer)?;
     publish(peer, sessions, each)?;
-    Ok(Memory {
-        connection,
-        session: grown(with_sessions, before, sessions),
-        queued: grown(settled(peer)?, with_sessions, sessions * each),
-    })
+    let queued = grown(settled(peer)?, with_sessions, sessions * each);
+    Ok((grown(with_sessions, before, sessions), queued))
 }
 
 fn grown(now: u64, before: u64, by: usize) -> f64 {

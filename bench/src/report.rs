@@ -3,12 +3,23 @@
 use crate::cases::{Aim, Case};
 use crate::connects::Connects;
 use crate::load::Measured;
-use crate::memory::Memory;
 use crate::peer::Kind;
 use std::fmt::Write as _;
 
 /// The medians of a case for one broker, or why there are none.
 pub(crate) type Outcome = Result<Medians, String>;
+
+/// Bytes each, or why there are none.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory {
+    /// A connection that does nothing.
+    pub(crate) connection: Result<f64, String>,
+    /// A persistent session whose client is away, and a message queued for it.
+    pub(crate) sessions: Result<(f64, f64), String>,
+}
+
+/// What is told of a broker besides its flows.
+pub(crate) type Other = (Kind, Result<Connects, String>, Memory);
 
 /// Medians over the runs.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +113,7 @@ pub(crate) fn flows(cases: &[(Case, Vec<(Kind, Outcome)>)]) -> String {
 }
 
 /// Connections a second, and memory.
-pub(crate) fn others(rows: &[(Kind, Result<Connects, String>, Result<Memory, String>)]) -> String {
+pub(crate) fn others(rows: &[Other]) -> String {
     let mut text = String::from(
         "| broker | connects/s | CPU/connect | idle connection | persistent session | queued message |\n\
          |---|--:|--:|--:|--:|--:|\n",
@@ -121,16 +132,50 @@ pub(crate) fn others(rows: &[(Kind, Result<Connects, String>, Result<Memory, Str
             ),
             Err(why) => format!("failed: {why} | "),
         };
-        let memory = match memory {
-            Ok(m) => format!(
-                "{:.0} B | {:.0} B | {:.0} B",
-                m.connection, m.session, m.queued
-            ),
-            Err(why) => format!("failed: {why} | | "),
+        let connection = match &memory.connection {
+            Ok(bytes) => format!("{bytes:.0} B"),
+            Err(why) => format!("failed: {why}"),
         };
-        let _ = writeln!(text, "| {} | {connects} | {memory} |", kind.name());
+        let sessions = match &memory.sessions {
+            Ok((session, queued)) => format!("{session:.0} B | {queued:.0} B"),
+            Err(why) => format!("failed: {why} | "),
+        };
+        let _ = writeln!(
+            text,
+            "| {} | {connects} | {connection} | {sessions} |",
+            kind.name()
+        );
     }
     text
+}
+
+/// The same for what is not a flow: as many connects a second as mosquitto, at most 4 kB for an
+/// idle connection.
+pub(crate) fn aims_of_others(rows: &[Other]) -> String {
+    let mut text = String::new();
+    let of = |kind| rows.iter().find(|(k, ..)| *k == kind);
+    let Some((_, connects, memory)) = of(Kind::Isthmus) else {
+        return text;
+    };
+    if let (Ok(ours), Some((_, Ok(peer), _))) = (connects, of(Kind::Mosquitto)) {
+        let (what, met) = ("connects/s (mosquitto's)", ours.rate >= peer.rate);
+        verdict(&mut text, "connects", what, ours.rate, peer.rate, met);
+    }
+    if let Ok(bytes) = memory.connection {
+        let (what, most) = ("bytes of an idle connection", 4096.0);
+        verdict(&mut text, "memory", what, bytes, most, bytes <= most);
+    }
+    text
+}
+
+fn verdict(text: &mut String, case: &str, what: &str, is: f64, goal: f64, met: bool) {
+    let verdict = if met { "met" } else { "MISSED" };
+    let _ = writeln!(
+        text,
+        "- {case}: {what} {} of {}: {verdict}",
+        figure(is),
+        figure(goal)
+    );
 }
 
 /// What was aimed at, and what came of it.
@@ -175,14 +220,7 @@ pub(crate) fn aims(cases: &[(Case, Vec<(Kind, Outcome)>)]) -> String {
                     ("ms until delivered (p99; mosquitto's)", goal, is, is < goal)
                 }
             };
-            let verdict = if met { "met" } else { "MISSED" };
-            let _ = writeln!(
-                text,
-                "- {}: {what} {} of {}: {verdict}",
-                case.name,
-                figure(is),
-                figure(goal)
-            );
+            verdict(&mut text, case.name, what, is, goal, met);
         }
     }
     text

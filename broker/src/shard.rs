@@ -6,6 +6,7 @@
 
 mod connection;
 mod effects;
+mod feed;
 mod link;
 mod measure;
 mod rights;
@@ -14,7 +15,7 @@ mod system;
 use crate::handshake::Accepted;
 use crate::shared::{Door, Event, Shared};
 use crate::telemetry::Heartbeat;
-use isthmus_core::shard::{Config, ConnId, Connecting, Effect, Ended, Flow, Shard, View};
+use isthmus_core::shard::{Config, ConnId, Connecting, Effect, Ended, Shard, View};
 use isthmus_mqtt::{Packet, Version};
 use link::Link;
 use rights::Rights;
@@ -117,15 +118,6 @@ struct Started {
     buffered: Vec<u8>,
 }
 
-/// What was taken of a connection's bytes; no flow: what is left is not a whole packet.
-struct Fed {
-    bytes: usize,
-    packets: u32,
-    /// The last one was DISCONNECT.
-    goodbye: bool,
-    flow: Option<Flow>,
-}
-
 /// The core with what it needs to act.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
@@ -189,54 +181,6 @@ impl Worker {
         };
         self.perform();
         answer
-    }
-
-    /// Hands over the packets in front of `bytes`, until one asks for something, stops the reading
-    /// or is not whole.
-    fn feed(&mut self, id: ConnId, bytes: &[u8], largest: usize, at_most: u32) -> Fed {
-        let mut fed = Fed {
-            bytes: 0,
-            packets: 0,
-            goodbye: false,
-            flow: Some(Flow::Go),
-        };
-        let version = self.core.version(id);
-        let backlogged = self.shared.backlogged();
-        let routes = self.shared.routes.read();
-        let retained = self.shared.retained.read();
-        let view = View {
-            now: self.shared.clock.now(),
-            routes: &routes,
-            retained: &retained,
-            directory: &self.rights,
-            backlogged,
-        };
-        while fed.flow == Some(Flow::Go) && self.fx.is_empty() && fed.packets < at_most {
-            let rest = bytes.get(fed.bytes..).unwrap_or_default();
-            let decoded = isthmus_mqtt::frame(rest, largest).and_then(|frame| {
-                frame
-                    .map(|frame| {
-                        isthmus_mqtt::decode(frame, version).map(|packet| (frame.len, packet))
-                    })
-                    .transpose()
-            });
-            fed.flow = match decoded {
-                Ok(None) => None,
-                Err(error) => {
-                    self.core.malformed(view, id, &error, &mut self.fx);
-                    Some(Flow::Close)
-                }
-                Ok(Some((length, packet))) => {
-                    fed.bytes += length;
-                    fed.packets += 1;
-                    fed.goodbye = matches!(packet, Packet::Disconnect(_));
-                    Some(self.core.received(view, id, &packet, &mut self.fx))
-                }
-            };
-        }
-        drop((routes, retained));
-        self.perform();
-        fed
     }
 
     /// Commits what clients wait for, and writes to the sockets.
