@@ -157,6 +157,17 @@ impl Kafka {
             .collect()
     }
 
+    /// Why transactions do not go on though something waits for them; logged as well.
+    #[must_use]
+    pub fn stalled(&self) -> Option<String> {
+        let both = [("sessions", &self.states), ("QoS 2", &self.exact)];
+        let stalled: Vec<String> = both
+            .iter()
+            .filter_map(|(whose, of)| Some(format!("those of {whose} are {}", of.stalled()?)))
+            .collect();
+        (!stalled.is_empty()).then(|| format!("transactions do not go on: {}", stalled.join("; ")))
+    }
+
     /// What gauges tell.
     pub fn measure(&self) {
         let as_gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);

@@ -43,6 +43,13 @@ pub(crate) fn join(thread: JoinHandle<()>) {
     let _ = thread.join();
 }
 
+/// Drops a client elsewhere: that waits until librdkafka has closed it.
+pub(crate) fn discard<T: Send + 'static>(client: T) {
+    let _ = thread::Builder::new()
+        .name("kafka-discard".to_owned())
+        .spawn(move || drop(client));
+}
+
 /// A librdkafka client's voice: every complaint once, then at most every 30 s.
 #[derive(Debug)]
 pub(crate) struct Voice {

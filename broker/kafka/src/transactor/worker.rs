@@ -2,6 +2,7 @@
 //! how it ended.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -15,7 +16,7 @@ use super::{Change, Done};
 use crate::group::{self, GroupHandle};
 use crate::producer::permanent;
 use crate::reader::{ReadError, Restorer};
-use crate::support::consumer_config;
+use crate::support::{consumer_config, discard};
 
 /// How long to wait before Kafka is tried again.
 const AWAY: Duration = Duration::from_millis(250);
@@ -81,6 +82,7 @@ impl Worker {
             if !self.maker.shared.going() {
                 return;
             }
+            self.maker.shared.progress.waits();
             self.step();
         }
     }
@@ -94,6 +96,7 @@ impl Worker {
                     self.maker.shared.ready.store(true, Ordering::Release);
                 }
                 Err(error) => {
+                    self.maker.shared.progress.failed(&error);
                     let text = format!("no transactional producer yet: {error}");
                     self.maker.shared.voice.warn(&error.to_string(), &text);
                     self.maker.shared.pause(AWAY);
@@ -108,6 +111,7 @@ impl Worker {
         if !self.connect() || !self.find_lost() {
             return;
         }
+        self.maker.shared.progress.at("asking for the generation");
         // First the generation, then what is ours: so whatever is ours is ours in that generation.
         let metadata = self.group.metadata();
         self.answer_fenced(metadata.is_none());
@@ -122,9 +126,10 @@ impl Worker {
         let id = &self.maker.transactional_id;
         let mark = format!("{id}:{}:{}", self.start, self.number);
         let changes: Vec<&Change> = self.queue.iter().take(count).collect();
-        match attempt::run(session, &changes, &metadata, &mark) {
+        match attempt::run(session, &changes, &Arc::new(metadata), &mark) {
             Ended::Committed => self.committed(count),
             Ended::Aborted(code) => {
+                self.maker.shared.progress.failed(&code);
                 tracing::debug!(%id, ?code, "the transaction is tried again");
                 self.maker.shared.pause(MOVING);
             }
@@ -146,6 +151,7 @@ impl Worker {
     }
 
     fn complain(&self, code: Code) {
+        self.maker.shared.progress.failed(&code);
         let text = format!("a transaction failed ({code}); a new producer repeats it");
         self.maker.shared.voice.warn(&format!("{code:?}"), &text);
     }
@@ -209,6 +215,11 @@ impl Worker {
             }
         }
         self.queue = kept;
+        self.went_on();
+    }
+
+    fn went_on(&self) {
+        self.maker.shared.progress.went_on(!self.queue.is_empty());
     }
 
     fn committed(&mut self, count: usize) {
@@ -222,6 +233,7 @@ impl Worker {
             }
         }
         self.suspects = self.suspects.saturating_sub(count);
+        self.went_on();
     }
 
     /// A record is refused for good: a broker refuses a whole batch, so only a change that was
@@ -253,6 +265,7 @@ impl Worker {
                 );
             }
         }
+        self.went_on();
     }
 
     /// Finds out what became of a transaction whose answer was lost; false: not yet.
@@ -260,6 +273,7 @@ impl Worker {
         let Some((lost, count)) = self.lost.take() else {
             return true;
         };
+        self.maker.shared.progress.at("looking for a lost answer");
         match self.look(&lost) {
             Ok(true) => {
                 self.committed(count);
@@ -267,8 +281,9 @@ impl Worker {
             }
             Ok(false) => true,
             Err(error) => {
-                self.maker
-                    .shared
+                let shared = &self.maker.shared;
+                shared.progress.failed(&error);
+                shared
                     .voice
                     .warn("lost", &format!("a lost answer: {error}"));
                 self.lost = Some((lost, count));
@@ -283,7 +298,9 @@ impl Worker {
         let (bootstrap, extra) = (&self.maker.bootstrap, &self.maker.settings.extra);
         if let Some((topic, partition, offset)) = &lost.place {
             let mut log = Restorer::new(bootstrap, &self.maker.transactional_id, extra)?;
-            return log.is_committed(topic, *partition, *offset, Instant::now() + LOOK);
+            let found = log.is_committed(topic, *partition, *offset, Instant::now() + LOOK);
+            discard(log);
+            return found;
         }
         let Some((topic, partition)) = &lost.offset else {
             return Ok(false);
@@ -291,8 +308,9 @@ impl Worker {
         let mut config = consumer_config(bootstrap, extra);
         config.set("group.id", self.group.group_id());
         let consumer: BaseConsumer = config.create()?;
-        let found = group::committed(&consumer, &[(topic, *partition)], LOOK)?;
-        Ok(found.iter().any(|found| found.metadata == lost.mark))
+        let found = group::committed(&consumer, &[(topic, *partition)], LOOK);
+        discard(consumer);
+        Ok(found?.iter().any(|found| found.metadata == lost.mark))
     }
 }
 
