@@ -37,9 +37,13 @@ fn a_call_that_does_not_return_is_left_behind() {
     )
     .unwrap();
     assert!(transactor.wait_ready(Instant::now() + Duration::from_secs(20)));
-    // Three for the group's coordinator, the rest for the one of the next producer.
+    // librdkafka asks for the transaction coordinator once more after it has connected.
+    thread::sleep(Duration::from_millis(1200));
     let unavailable = RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE;
-    kafka.request_errors(RDKafkaApiKey::FindCoordinator, &[unavailable; 3 + 6]);
+    let refuse = |times: usize| {
+        kafka.request_errors(RDKafkaApiKey::FindCoordinator, &vec![unavailable; times]);
+    };
+    refuse(3);
     transactor.submit(Change {
         token: 7,
         records: vec![OwnedRecord {
@@ -56,6 +60,10 @@ fn a_call_that_does_not_return_is_left_behind() {
     });
     let start = Instant::now();
     let mut said = None;
+    thread::sleep(Duration::from_secs(8));
+    assert_eq!(done.ready(), None, "librdkafka does not wait any more");
+    // The next producer needs long, too.
+    refuse(6);
     let outcome = loop {
         said = said.or(transactor.stalled());
         if let Some(outcome) = done.ready() {
