@@ -18,8 +18,8 @@ use crate::support::code;
 const REPORTED: Duration = Duration::from_secs(15);
 /// One call to the coordinator; it goes on with the next.
 const CALL: Duration = Duration::from_secs(2);
-/// How long offsets are handed over; Kafka ends a transaction after ten seconds.
-const OFFSETS: Duration = Duration::from_secs(7);
+/// How long adding offsets is repeated; a new producer instead takes about a second.
+const OFFSETS: Duration = Duration::from_secs(3);
 /// How long a commit is repeated.
 const COMMITS: Duration = Duration::from_secs(20);
 /// An abort that takes longer is left to the next session.

@@ -1,10 +1,10 @@
 //! Calls of librdkafka that may never return, on a thread that can be left behind.
 //!
-//! `rd_kafka_send_offsets_to_transaction` waits without end, whatever time it is given. It looks for
-//! the group's coordinator; where Kafka says three times that there is none, as it does while it
-//! starts, librdkafka asks no more until one of its connections opens or closes, which on a healthy
-//! connection is never (librdkafka issues 5456 and 5511, as of 2.12). And a client must not be
-//! destroyed while somebody is in a call of it.
+//! `rd_kafka_send_offsets_to_transaction` waits without end for the group's coordinator, whatever
+//! time it is given. After a restart of Kafka librdkafka may stop looking for it: it asks three times
+//! and waits, or waits for a node that it has forgotten, until some connection of its own opens or
+//! closes, which on healthy connections is never (librdkafka issues 5456 and 5511, as of 2.12). And
+//! a client must not be destroyed while somebody is in a call of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -26,7 +26,7 @@ const INIT: Duration = Duration::from_secs(2);
 /// How long the same client tries.
 const INITS: Duration = Duration::from_secs(20);
 /// A call that should have returned by itself is left behind so much later.
-const SLACK: Duration = Duration::from_secs(3);
+const SLACK: Duration = Duration::from_secs(2);
 
 /// Makes sessions.
 pub(super) struct Maker {

@@ -60,10 +60,10 @@ fn a_call_that_does_not_return_is_left_behind() {
     });
     let start = Instant::now();
     let mut said = None;
-    thread::sleep(Duration::from_secs(8));
+    thread::sleep(Duration::from_secs(4));
     assert_eq!(done.ready(), None, "librdkafka does not wait any more");
     // The next producer needs long, too.
-    refuse(6);
+    refuse(16);
     let outcome = loop {
         said = said.or(transactor.stalled());
         if let Some(outcome) = done.ready() {
