@@ -48,6 +48,9 @@ pub struct TransactorSettings {
     pub max_record_bytes: u32,
     /// The largest batch of several records; the smaller, the surer a refused one is known.
     pub batch_bytes: u32,
+    /// Changes about partitions that are not ours wait in their order until they are, and never come
+    /// back as [`Done::Fenced`].
+    pub hold: bool,
     /// Further settings of librdkafka (TLS, SASL).
     pub extra: Vec<(String, String)>,
 }
@@ -59,6 +62,7 @@ impl Default for TransactorSettings {
             transaction_records: 10_000,
             max_record_bytes: 20 * 1024 * 1024,
             batch_bytes: 256 * 1024,
+            hold: false,
             extra: Vec::new(),
         }
     }

@@ -1,10 +1,10 @@
 //! The thread of a transactor: which changes go into the next transaction, and what follows from
 //! how it ended.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::consumer::BaseConsumer;
@@ -22,6 +22,8 @@ use crate::support::{consumer_config, discard};
 const AWAY: Duration = Duration::from_millis(250);
 /// The same, when the group is on the move.
 const MOVING: Duration = Duration::from_millis(20);
+/// How long to wait for changes; they wake the thread.
+const IDLE: Duration = Duration::from_secs(60);
 /// How long one look for a lost transaction may last.
 const LOOK: Duration = Duration::from_secs(5);
 /// In how many parts the suspects of a refused batch are tried.
@@ -32,6 +34,8 @@ pub(super) struct Worker {
     group: GroupHandle,
     done: Box<dyn Fn(u64, Done) + Send + Sync>,
     queue: VecDeque<Change>,
+    /// What waits until its partitions are ours: older than all of the queue about the same ones.
+    held: VecDeque<Change>,
     session: Option<Session>,
     /// A transaction that may or may not be committed: the first so many changes of the queue.
     lost: Option<(Lost, usize)>,
@@ -59,6 +63,7 @@ impl Worker {
             group,
             done,
             queue: VecDeque::new(),
+            held: VecDeque::new(),
             session: None,
             lost: None,
             suspects: 0,
@@ -72,9 +77,12 @@ impl Worker {
         self.connect();
         loop {
             if self.queue.is_empty() {
-                match changes.recv() {
+                let wait = if self.held.is_empty() { IDLE } else { MOVING };
+                match changes.recv_timeout(wait) {
                     Ok(change) => self.queue.push_back(change),
-                    Err(_) => return,
+                    Err(RecvTimeoutError::Timeout) if self.held.is_empty() => continue,
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
             self.queue
@@ -82,7 +90,9 @@ impl Worker {
             if !self.maker.shared.going() {
                 return;
             }
-            self.maker.shared.progress.waits();
+            if !self.queue.is_empty() {
+                self.maker.shared.progress.waits();
+            }
             self.step();
         }
     }
@@ -114,7 +124,11 @@ impl Worker {
         self.maker.shared.progress.at("asking for the generation");
         // First the generation, then what is ours: so whatever is ours is ours in that generation.
         let metadata = self.group.metadata();
-        self.answer_fenced(metadata.is_none());
+        if self.maker.settings.hold {
+            self.hold(metadata.is_none());
+        } else {
+            self.answer_fenced(metadata.is_none());
+        }
         let (Some(metadata), Some(session)) = (metadata, &self.session) else {
             return;
         };
@@ -216,6 +230,39 @@ impl Worker {
         }
         self.queue = kept;
         self.went_on();
+    }
+
+    /// Sets aside what is about partitions that are not ours, and takes up what is ours again; in
+    /// the order of submission for each partition, so by one look at what is ours.
+    fn hold(&mut self, all: bool) {
+        let owned: HashSet<_> = self.group.owned().into_iter().collect();
+        let ours = |change: &Change| {
+            !all && change
+                .offsets
+                .iter()
+                .all(|offset| owned.contains(&(offset.owner_topic().into(), offset.partition)))
+        };
+        if self.held.is_empty() && self.queue.iter().all(ours) {
+            return;
+        }
+        let older = self.held.len();
+        let changes: Vec<Change> = self.held.drain(..).chain(self.queue.drain(..)).collect();
+        // Whatever is taken up again before suspects is a suspect, too.
+        let mut suspects = 0;
+        for (index, change) in changes.into_iter().enumerate() {
+            if !ours(&change) {
+                self.held.push_back(change);
+                continue;
+            }
+            if self.suspects > 0 && index < older + self.suspects {
+                suspects += 1;
+            }
+            self.queue.push_back(change);
+        }
+        self.suspects = suspects;
+        if self.queue.is_empty() {
+            self.maker.shared.progress.went_on(false);
+        }
     }
 
     fn went_on(&self) {
