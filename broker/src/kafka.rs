@@ -18,7 +18,6 @@ use isthmus_kafka::group::GroupHandle;
 use isthmus_kafka::producer::{Producer, ProducerSettings};
 use isthmus_kafka::record::{OwnedRecord, Record};
 use isthmus_kafka::transactor::{Change, TopicOffset, Transactor, TransactorSettings, end_open};
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,8 +67,6 @@ pub struct Kafka {
     states: Transactor,
     exact: Transactor,
     fetcher: Fetcher,
-    /// Changes that came back because the group was lost, until it is ours again.
-    fenced: Arc<Mutex<Vec<Change>>>,
     shared_metrics: Arc<crate::telemetry::Metrics>,
 }
 
@@ -106,14 +103,17 @@ impl Kafka {
             move |token, done| committed(&to, token, &done),
         )?;
         let to = shared.clone();
-        let fenced: Arc<Mutex<Vec<Change>>> = Arc::default();
-        let kept = fenced.clone();
+        let holding = TransactorSettings {
+            // While the group is lost they wait: a device's messages stay in order.
+            hold: true,
+            ..transacting
+        };
         let exact = Transactor::new(
             bootstrap,
             &exact_id,
             group.clone(),
-            transacting,
-            move |token, done| stored_exactly(&to, &kept, token, done),
+            holding,
+            move |token, done| stored_exactly(&to, token, done),
         )?;
         let to = shared.clone();
         let fetcher = Fetcher::new(bootstrap, node, topics.inbox(), &[], move |slot, bodies| {
@@ -132,7 +132,6 @@ impl Kafka {
             states,
             exact,
             fetcher,
-            fenced,
             shared_metrics: shared.metrics.clone(),
         })
     }
@@ -155,6 +154,17 @@ impl Kafka {
         let held = self.producer.held_topics().into_iter();
         held.map(|t| format!("{} ({} records): {}", t.topic, t.records, t.reason))
             .collect()
+    }
+
+    /// Why transactions do not go on though something waits for them; logged as well.
+    #[must_use]
+    pub fn stalled(&self) -> Option<String> {
+        let both = [("sessions", &self.states), ("QoS 2", &self.exact)];
+        let stalled: Vec<String> = both
+            .iter()
+            .filter_map(|(whose, of)| Some(format!("those of {whose} are {}", of.stalled()?)))
+            .collect();
+        (!stalled.is_empty()).then(|| format!("transactions do not go on: {}", stalled.join("; ")))
     }
 
     /// What gauges tell.
@@ -313,13 +323,6 @@ impl Kafka {
             offsets: offsets.collect(),
         };
         self.states.submit(change);
-    }
-
-    /// What the lost group refused goes again.
-    pub fn resubmit(&self) {
-        for change in std::mem::take(&mut *self.fenced.lock()) {
-            self.exact.submit(change);
-        }
     }
 
     /// Bodies of a slot's inbox.

@@ -12,4 +12,5 @@ pub mod process;
 pub mod shard;
 pub mod shared;
 pub mod telemetry;
+pub mod watch;
 pub mod websocket;

@@ -216,9 +216,6 @@ impl Worker {
                 Ok(None) | Err(_) => restore.push(slot),
             }
         }
-        if let Some(kafka) = self.shared.kafka.get() {
-            kafka.resubmit();
-        }
         while !restore.is_empty() {
             let begun = Instant::now();
             match self.restore(&restore) {

@@ -169,6 +169,7 @@ async fn start(
     let _ = shared.slots_group.set(handle.clone());
     let kafka = Kafka::start(shared, &handle)?;
     let _ = shared.kafka.set(kafka);
+    tokio::spawn(crate::watch::run(shared.clone()));
     ownership.begin();
     while !shared.kafka.get().is_some_and(Kafka::ready) {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -178,7 +179,6 @@ async fn start(
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let downlink = bridge::start(shared)?;
-    tokio::spawn(watch_kafka(shared.clone()));
     Ok(Running {
         ownership,
         downlink,
@@ -266,46 +266,6 @@ fn doors(shared: &Arc<Shared>, authenticator: &Arc<Authenticator>) -> Vec<Arc<Ha
         )
     };
     (0..shared.shards.len()).map(door).collect()
-}
-
-/// Gauges, and whether Kafka takes what it is given.
-async fn watch_kafka(shared: Arc<Shared>) {
-    let mut every = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        every.tick().await;
-        let Some(kafka) = shared.kafka.get() else {
-            continue;
-        };
-        kafka.measure();
-        if let Some(group) = shared.slots_group.get() {
-            let bytes = i64::try_from(group.outstanding_bytes()).unwrap_or(i64::MAX);
-            shared.metrics.inbox_bytes.set(bytes);
-        }
-        {
-            let retained = shared.retained.read();
-            shared
-                .metrics
-                .retained_messages
-                .set(i64::try_from(retained.len()).unwrap_or(i64::MAX));
-            shared
-                .metrics
-                .retained_bytes
-                .set(i64::try_from(retained.bytes()).unwrap_or(i64::MAX));
-        }
-        let held = kafka.held();
-        if shared.backlogged() {
-            shared.readiness.set_not_ready(
-                "kafka",
-                "more waits for Kafka than limits.maxKafkaBacklogBytes",
-            );
-        } else if held.is_empty() {
-            shared.readiness.set_ready("kafka");
-        } else {
-            shared
-                .readiness
-                .set_not_ready("kafka", format!("Kafka does not take {}", held.join(", ")));
-        }
-    }
 }
 
 async fn end(shared: &Arc<Shared>, mut running: Running) {

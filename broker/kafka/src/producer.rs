@@ -338,7 +338,7 @@ impl Builder {
             thread::Builder::new()
                 .name("kafka-reports".to_owned())
                 .spawn(move || {
-                    serve(&producer, &stop);
+                    serve(&producer, || !stop.load(Ordering::Acquire));
                 })
                 .map_err(|error| KafkaError::ClientCreation(error.to_string()))?
         };

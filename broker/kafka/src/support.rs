@@ -1,6 +1,5 @@
 //! What the plumbing shares: locks that survive a panic elsewhere, and quiet logging.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -23,14 +22,14 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// How soon a producer's thread notices that it is to stop, unless it is unparked.
 const STOP: Duration = Duration::from_millis(250);
 
-/// Serves a producer's events until it is to stop.
-pub(crate) fn serve<C>(producer: &BaseProducer<C>, stop: &AtomicBool)
+/// Serves a producer's events for as long as it is `going`.
+pub(crate) fn serve<C>(producer: &BaseProducer<C>, going: impl Fn() -> bool)
 where
     C: ProducerContext<NoCustomPartitioner> + 'static,
 {
     let this = thread::current();
     let queue = MainQueue::watch(producer.client(), move || this.unpark());
-    while !stop.load(Ordering::Acquire) {
+    while going() {
         let Some(queue) = &queue else {
             producer.poll(STOP);
             continue;
@@ -67,6 +66,13 @@ pub(crate) fn join(thread: JoinHandle<()>) {
         thread::sleep(Duration::from_millis(1));
     }
     let _ = thread.join();
+}
+
+/// Drops a client elsewhere: that waits until librdkafka has closed it.
+pub(crate) fn discard<T: Send + 'static>(client: T) {
+    let _ = thread::Builder::new()
+        .name("kafka-discard".to_owned())
+        .spawn(move || drop(client));
 }
 
 /// A librdkafka client's voice: every complaint once, then at most every 30 s.

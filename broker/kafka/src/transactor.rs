@@ -7,11 +7,15 @@
 //! waited out and the same changes go into the next transaction. Where the answer to a commit was
 //! lost, the log is read before anything is sent again.
 //!
+//! No stage lasts for ever: a producer that does not go on is left behind for a new one.
+//!
 //! A record that Kafka refuses for good takes only its own change with it. The transaction is not
 //! aborted, which takes long: a new producer with the same id ends it.
 
 mod attempt;
+mod calls;
 mod predecessor;
+mod progress;
 mod session;
 mod worker;
 
@@ -24,6 +28,7 @@ use std::time::{Duration, Instant};
 use rdkafka::error::KafkaError;
 
 pub use self::predecessor::end_open;
+use self::progress::Progress;
 use self::worker::Worker;
 use crate::group::GroupHandle;
 pub use crate::record::OwnedRecord;
@@ -43,6 +48,9 @@ pub struct TransactorSettings {
     pub max_record_bytes: u32,
     /// The largest batch of several records; the smaller, the surer a refused one is known.
     pub batch_bytes: u32,
+    /// Changes about partitions that are not ours wait in their order until they are, and never come
+    /// back as [`Done::Fenced`].
+    pub hold: bool,
     /// Further settings of librdkafka (TLS, SASL).
     pub extra: Vec<(String, String)>,
 }
@@ -54,6 +62,7 @@ impl Default for TransactorSettings {
             transaction_records: 10_000,
             max_record_bytes: 20 * 1024 * 1024,
             batch_bytes: 256 * 1024,
+            hold: false,
             extra: Vec::new(),
         }
     }
@@ -142,6 +151,7 @@ impl Transactor {
             ready: AtomicBool::new(false),
             give_up: AtomicBool::new(false),
             voice: Voice::new(transactional_id),
+            progress: Progress::new(transactional_id),
         });
         let (changes, received) = channel();
         let maker = session::Maker {
@@ -208,6 +218,13 @@ impl Transactor {
         self.shared.transactions.load(Ordering::Relaxed)
     }
 
+    /// Why nothing goes on though something waits, once that has lasted for ten seconds. It is
+    /// logged as well, once; ask often.
+    #[must_use]
+    pub fn stalled(&self) -> Option<String> {
+        self.shared.progress.stalled()
+    }
+
     /// Waits until everything is answered or `deadline` has passed, then ends. Gives the number of
     /// changes that were not answered: some of them may be committed.
     #[must_use = "changes may have been given up"]
@@ -244,6 +261,7 @@ struct Shared {
     ready: AtomicBool,
     give_up: AtomicBool,
     voice: Voice,
+    progress: Progress,
 }
 
 impl Shared {

@@ -4,9 +4,8 @@ use crate::shared::{Event, Shared};
 use crate::telemetry::{RecordOutcome, TransactionOutcome};
 use isthmus_core::shard::Token;
 use isthmus_kafka::producer::{Outcome, Refusal};
-use isthmus_kafka::transactor::{Change, Done};
+use isthmus_kafka::transactor::Done;
 use isthmus_mqtt::ReasonCode;
-use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// Bits of a token below the shard's number.
@@ -79,12 +78,7 @@ pub(super) fn committed(shared: &Arc<Shared>, token: u64, done: &Done) {
     }
 }
 
-pub(super) fn stored_exactly(
-    shared: &Arc<Shared>,
-    fenced: &Mutex<Vec<Change>>,
-    token: u64,
-    done: Done,
-) {
+pub(super) fn stored_exactly(shared: &Arc<Shared>, token: u64, done: Done) {
     let (shard, token) = split(token);
     let outcome = match done {
         Done::Committed => {
@@ -102,11 +96,8 @@ pub(super) fn stored_exactly(
                 ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR
             })
         }
-        Done::Fenced(change) => {
-            shared.metrics.transactions.inc(TransactionOutcome::Fenced);
-            fenced.lock().push(change);
-            return;
-        }
+        // The transactor holds it instead.
+        Done::Fenced(_) => return,
     };
     shared.tell(shard, Event::Confirmed(token, outcome));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::producer::Producer as _;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -18,8 +18,10 @@ use crate::support::code;
 const REPORTED: Duration = Duration::from_secs(15);
 /// One call to the coordinator; it goes on with the next.
 const CALL: Duration = Duration::from_secs(2);
-/// How long the same call is repeated.
-const CALLS: Duration = Duration::from_secs(20);
+/// How long adding offsets is repeated; a new producer instead takes about a second.
+const OFFSETS: Duration = Duration::from_secs(3);
+/// How long a commit is repeated.
+const COMMITS: Duration = Duration::from_secs(20);
 /// An abort that takes longer is left to the next session.
 const ABORT: Duration = Duration::from_secs(1);
 
@@ -54,7 +56,7 @@ pub(super) struct Lost {
 pub(super) fn run(
     session: &Session,
     changes: &[&Change],
-    group: &ConsumerGroupMetadata,
+    group: &Arc<ConsumerGroupMetadata>,
     mark: &str,
 ) -> Ended {
     if let Err(error) = session.begin() {
@@ -81,7 +83,10 @@ pub(super) fn run(
     if let Some(ended) = send_offsets(session, &offsets, group, mark, changes) {
         return ended;
     }
-    match repeat(session, || session.producer.commit_transaction(CALL)) {
+    let committed = session.call("committing", COMMITS, |client| {
+        client.commit_transaction(CALL)
+    });
+    match committed {
         Ok(()) => Ended::Committed,
         // Even an error that calls for an abort may follow a commit that was done.
         Err(_) => Ended::Unknown(Lost {
@@ -95,7 +100,7 @@ pub(super) fn run(
 fn send_offsets(
     session: &Session,
     offsets: &BTreeMap<(Arc<str>, i32), i64>,
-    group: &ConsumerGroupMetadata,
+    group: &Arc<ConsumerGroupMetadata>,
     mark: &str,
     changes: &[&Change],
 ) -> Option<Ended> {
@@ -107,10 +112,9 @@ fn send_offsets(
             return Some(Ended::Broken(code(&error)));
         }
     }
-    let sent = repeat(session, || {
-        session
-            .producer
-            .send_offsets_to_transaction(&list, group, CALL)
+    let group = Arc::clone(group);
+    let sent = session.call("adding offsets", OFFSETS, move |client| {
+        client.send_offsets_to_transaction(&list, &group, CALL)
     });
     let Err(error) = sent else { return None };
     let why = code(&error);
@@ -125,10 +129,11 @@ fn send_offsets(
 
 /// Ends a transaction that Kafka does not want, quickly or by the next session.
 fn abort(session: &Session, why: Code) -> Ended {
-    if session.producer.client().fatal_error().is_some() {
+    // A call that was left behind is still at it.
+    if why == Code::OperationTimedOut || session.client().client().fatal_error().is_some() {
         return Ended::Broken(why);
     }
-    match session.producer.abort_transaction(ABORT) {
+    match session.call("aborting", ABORT, |client| client.abort_transaction(ABORT)) {
         Ok(()) => Ended::Aborted(why),
         Err(_) => Ended::Broken(why),
     }
@@ -173,7 +178,7 @@ fn refuse<'a>(
 
 /// Kafka says that the topic is not there (and not merely that it cannot say).
 fn gone(session: &Session, topic: &str) -> bool {
-    let Ok(metadata) = session.producer.client().fetch_metadata(Some(topic), CALL) else {
+    let Ok(metadata) = session.client().client().fetch_metadata(Some(topic), CALL) else {
         return false;
     };
     let found = metadata.topics().iter().find(|found| found.name() == topic);
@@ -192,22 +197,6 @@ fn refused(code: Code) -> bool {
             code,
             Code::UnknownPartition | Code::TopicAuthorizationFailed
         )
-}
-
-/// Repeats a call that librdkafka goes on with.
-fn repeat(
-    session: &Session,
-    mut call: impl FnMut() -> Result<(), KafkaError>,
-) -> Result<(), KafkaError> {
-    let until = Instant::now() + CALLS;
-    let again = || session.going() && Instant::now() < until;
-    loop {
-        match call() {
-            Err(KafkaError::Transaction(error)) if error.is_retriable() && again() => {}
-            Err(KafkaError::Flush(Code::OperationTimedOut)) if again() => {}
-            other => return other,
-        }
-    }
 }
 
 /// The newest offset of every partition.

@@ -1,9 +1,7 @@
-//! One transactional producer: librdkafka's client, the thread that polls it, and the delivery
-//! reports of the transaction that is open.
+//! One transactional producer: librdkafka's client, and the delivery reports of the transaction
+//! that is open.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -11,19 +9,24 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{
-    BaseProducer, BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext,
+    BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext,
 };
 
-use super::{OwnedRecord, Shared, TransactorSettings};
+use super::calls::{Calls, Client};
+use super::{LOOK, OwnedRecord, Shared, TransactorSettings};
 use crate::record;
-use crate::support::{code, lock, serve};
+use crate::support::{code, lock};
 
 /// How soon an end is noticed.
 const STEP: Duration = Duration::from_millis(250);
 /// How long the reports of one batch may take to be read.
 const BATCH: Duration = Duration::from_millis(20);
-/// How long one try to take over the transactional id may last.
-const INIT: Duration = Duration::from_secs(5);
+/// How long one try to take over the transactional id may last; it goes on with the next.
+const INIT: Duration = Duration::from_secs(2);
+/// How long the same client tries.
+const INITS: Duration = Duration::from_secs(20);
+/// A call that should have returned by itself is left behind so much later.
+const SLACK: Duration = Duration::from_secs(2);
 
 /// Makes sessions.
 pub(super) struct Maker {
@@ -52,7 +55,9 @@ impl Maker {
             )
             .set("queue.buffering.max.messages", "0")
             .set("queue.buffering.max.kbytes", "4194304")
-            .set("topic.metadata.propagation.max.ms", "2000");
+            .set("topic.metadata.propagation.max.ms", "2000")
+            // A call that waits without end goes on when a connection closes.
+            .set("connections.max.idle.ms", "60000");
         for (name, value) in &self.settings.extra {
             config.set(name, value);
         }
@@ -71,47 +76,23 @@ impl Maker {
             state: Arc::default(),
         };
         let state = Arc::clone(&reports.state);
-        let producer: Arc<BaseProducer<Reports>> =
-            Arc::new(self.config().create_with_context(reports)?);
-        let stop = Arc::new(AtomicBool::new(false));
-        {
-            let (producer, stop) = (Arc::clone(&producer), Arc::clone(&stop));
-            thread::Builder::new()
-                .name("kafka-tx-reports".to_owned())
-                .spawn(move || {
-                    serve(&producer, &stop);
-                })
-                .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-        }
         let session = Session {
-            producer,
+            calls: Calls::new(self.config().create_with_context(reports)?)?,
             state,
-            stop,
             shared: Arc::clone(&self.shared),
         };
-        loop {
-            match session.producer.init_transactions(INIT) {
-                Ok(()) => return Ok(session),
-                Err(KafkaError::Transaction(error))
-                    if error.is_retriable() && self.shared.going() => {}
-                Err(error) => return Err(error),
-            }
-        }
+        session.call("taking over the transactional id", INITS, |client| {
+            client.init_transactions(INIT)
+        })?;
+        Ok(session)
     }
 }
 
-/// See the module's description. Its polling thread ends soon after it.
+/// See the module's description.
 pub(super) struct Session {
-    pub(super) producer: Arc<BaseProducer<Reports>>,
+    calls: Calls,
     state: Arc<(Mutex<Reported>, Condvar)>,
-    stop: Arc<AtomicBool>,
     shared: Arc<Shared>,
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-    }
 }
 
 /// What is known of the records of the open transaction.
@@ -138,10 +119,37 @@ impl Session {
         self.shared.going()
     }
 
+    /// The client, for what does not wait.
+    pub(super) fn client(&self) -> &Client {
+        self.calls.client()
+    }
+
+    /// Calls, and repeats what librdkafka goes on with for as long as `limit`; an error when it is
+    /// not done by then. `call` is told to take a fraction of that.
+    pub(super) fn call(
+        &self,
+        stage: &'static str,
+        limit: Duration,
+        call: impl Fn(&Client) -> Result<(), KafkaError> + Send + 'static,
+    ) -> Result<(), KafkaError> {
+        self.shared.progress.at(stage);
+        let shared = Arc::clone(&self.shared);
+        let until = Instant::now() + limit;
+        let going = || self.going();
+        let answer = self.calls.call(limit + SLACK, going, move |client| {
+            repeat(&shared, until, || call(client))
+        });
+        if answer.is_none() && self.going() {
+            let text = format!("librdkafka does not return while {stage}; it is left behind");
+            self.shared.voice.warn(stage, &text);
+        }
+        answer.unwrap_or(Err(KafkaError::Global(Code::OperationTimedOut)))
+    }
+
     /// Forgets the last transaction's reports.
     pub(super) fn begin(&self) -> Result<(), KafkaError> {
         *lock(&self.state.0) = Reported::default();
-        self.producer.begin_transaction()
+        self.call("beginning", Duration::ZERO, Client::begin_transaction)
     }
 
     /// Hands over a record of the `change`th change.
@@ -151,7 +159,7 @@ impl Session {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_deref()));
         lock(&self.state.0).pending += 1;
-        let sent = self.producer.send(BaseRecord::<[u8], [u8], usize> {
+        let sent = self.client().send(BaseRecord::<[u8], [u8], usize> {
             topic: &record.topic,
             partition: record.partition,
             payload: record.value.as_deref(),
@@ -171,6 +179,7 @@ impl Session {
 
     /// Waits until every record was taken or one failed; false when that took too long.
     pub(super) fn reported(&self, mut deadline: Instant) -> bool {
+        self.shared.progress.at("writing records");
         let mut state = lock(&self.state.0);
         let mut failed = false;
         while state.pending > 0 {
@@ -201,6 +210,29 @@ impl Session {
     pub(super) fn outcome(&self) -> (Vec<Failed>, Option<(String, i32, i64)>) {
         let mut state = lock(&self.state.0);
         (std::mem::take(&mut state.failed), state.place.take())
+    }
+}
+
+/// Repeats a call that librdkafka goes on with.
+fn repeat(
+    shared: &Shared,
+    until: Instant,
+    call: impl Fn() -> Result<(), KafkaError>,
+) -> Result<(), KafkaError> {
+    loop {
+        let error = match call() {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() => {
+                KafkaError::Transaction(error)
+            }
+            Err(error @ KafkaError::Flush(Code::OperationTimedOut)) => error,
+            other => return other,
+        };
+        shared.progress.failed(&error);
+        if !shared.going() || Instant::now() >= until {
+            return Err(error);
+        }
+        // Some of these come at once.
+        shared.pause(LOOK);
     }
 }
 

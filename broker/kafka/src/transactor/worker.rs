@@ -1,9 +1,10 @@
 //! The thread of a transactor: which changes go into the next transaction, and what follows from
 //! how it ended.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::consumer::BaseConsumer;
@@ -15,12 +16,14 @@ use super::{Change, Done};
 use crate::group::{self, GroupHandle};
 use crate::producer::permanent;
 use crate::reader::{ReadError, Restorer};
-use crate::support::consumer_config;
+use crate::support::{consumer_config, discard};
 
 /// How long to wait before Kafka is tried again.
 const AWAY: Duration = Duration::from_millis(250);
 /// The same, when the group is on the move.
 const MOVING: Duration = Duration::from_millis(20);
+/// How long to wait for changes; they wake the thread.
+const IDLE: Duration = Duration::from_secs(60);
 /// How long one look for a lost transaction may last.
 const LOOK: Duration = Duration::from_secs(5);
 /// In how many parts the suspects of a refused batch are tried.
@@ -31,6 +34,8 @@ pub(super) struct Worker {
     group: GroupHandle,
     done: Box<dyn Fn(u64, Done) + Send + Sync>,
     queue: VecDeque<Change>,
+    /// What waits until its partitions are ours: older than all of the queue about the same ones.
+    held: VecDeque<Change>,
     session: Option<Session>,
     /// A transaction that may or may not be committed: the first so many changes of the queue.
     lost: Option<(Lost, usize)>,
@@ -58,6 +63,7 @@ impl Worker {
             group,
             done,
             queue: VecDeque::new(),
+            held: VecDeque::new(),
             session: None,
             lost: None,
             suspects: 0,
@@ -71,15 +77,21 @@ impl Worker {
         self.connect();
         loop {
             if self.queue.is_empty() {
-                match changes.recv() {
+                let wait = if self.held.is_empty() { IDLE } else { MOVING };
+                match changes.recv_timeout(wait) {
                     Ok(change) => self.queue.push_back(change),
-                    Err(_) => return,
+                    Err(RecvTimeoutError::Timeout) if self.held.is_empty() => continue,
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
             self.queue
                 .extend(std::iter::from_fn(|| changes.try_recv().ok()));
             if !self.maker.shared.going() {
                 return;
+            }
+            if !self.queue.is_empty() {
+                self.maker.shared.progress.waits();
             }
             self.step();
         }
@@ -94,6 +106,7 @@ impl Worker {
                     self.maker.shared.ready.store(true, Ordering::Release);
                 }
                 Err(error) => {
+                    self.maker.shared.progress.failed(&error);
                     let text = format!("no transactional producer yet: {error}");
                     self.maker.shared.voice.warn(&error.to_string(), &text);
                     self.maker.shared.pause(AWAY);
@@ -108,9 +121,14 @@ impl Worker {
         if !self.connect() || !self.find_lost() {
             return;
         }
+        self.maker.shared.progress.at("asking for the generation");
         // First the generation, then what is ours: so whatever is ours is ours in that generation.
         let metadata = self.group.metadata();
-        self.answer_fenced(metadata.is_none());
+        if self.maker.settings.hold {
+            self.hold(metadata.is_none());
+        } else {
+            self.answer_fenced(metadata.is_none());
+        }
         let (Some(metadata), Some(session)) = (metadata, &self.session) else {
             return;
         };
@@ -122,9 +140,10 @@ impl Worker {
         let id = &self.maker.transactional_id;
         let mark = format!("{id}:{}:{}", self.start, self.number);
         let changes: Vec<&Change> = self.queue.iter().take(count).collect();
-        match attempt::run(session, &changes, &metadata, &mark) {
+        match attempt::run(session, &changes, &Arc::new(metadata), &mark) {
             Ended::Committed => self.committed(count),
             Ended::Aborted(code) => {
+                self.maker.shared.progress.failed(&code);
                 tracing::debug!(%id, ?code, "the transaction is tried again");
                 self.maker.shared.pause(MOVING);
             }
@@ -146,6 +165,7 @@ impl Worker {
     }
 
     fn complain(&self, code: Code) {
+        self.maker.shared.progress.failed(&code);
         let text = format!("a transaction failed ({code}); a new producer repeats it");
         self.maker.shared.voice.warn(&format!("{code:?}"), &text);
     }
@@ -209,6 +229,44 @@ impl Worker {
             }
         }
         self.queue = kept;
+        self.went_on();
+    }
+
+    /// Sets aside what is about partitions that are not ours, and takes up what is ours again; in
+    /// the order of submission for each partition, so by one look at what is ours.
+    fn hold(&mut self, all: bool) {
+        let owned: HashSet<_> = self.group.owned().into_iter().collect();
+        let ours = |change: &Change| {
+            !all && change
+                .offsets
+                .iter()
+                .all(|offset| owned.contains(&(offset.owner_topic().into(), offset.partition)))
+        };
+        if self.held.is_empty() && self.queue.iter().all(ours) {
+            return;
+        }
+        let older = self.held.len();
+        let changes: Vec<Change> = self.held.drain(..).chain(self.queue.drain(..)).collect();
+        // Whatever is taken up again before suspects is a suspect, too.
+        let mut suspects = 0;
+        for (index, change) in changes.into_iter().enumerate() {
+            if !ours(&change) {
+                self.held.push_back(change);
+                continue;
+            }
+            if self.suspects > 0 && index < older + self.suspects {
+                suspects += 1;
+            }
+            self.queue.push_back(change);
+        }
+        self.suspects = suspects;
+        if self.queue.is_empty() {
+            self.maker.shared.progress.went_on(false);
+        }
+    }
+
+    fn went_on(&self) {
+        self.maker.shared.progress.went_on(!self.queue.is_empty());
     }
 
     fn committed(&mut self, count: usize) {
@@ -222,6 +280,7 @@ impl Worker {
             }
         }
         self.suspects = self.suspects.saturating_sub(count);
+        self.went_on();
     }
 
     /// A record is refused for good: a broker refuses a whole batch, so only a change that was
@@ -253,6 +312,7 @@ impl Worker {
                 );
             }
         }
+        self.went_on();
     }
 
     /// Finds out what became of a transaction whose answer was lost; false: not yet.
@@ -260,6 +320,7 @@ impl Worker {
         let Some((lost, count)) = self.lost.take() else {
             return true;
         };
+        self.maker.shared.progress.at("looking for a lost answer");
         match self.look(&lost) {
             Ok(true) => {
                 self.committed(count);
@@ -267,8 +328,9 @@ impl Worker {
             }
             Ok(false) => true,
             Err(error) => {
-                self.maker
-                    .shared
+                let shared = &self.maker.shared;
+                shared.progress.failed(&error);
+                shared
                     .voice
                     .warn("lost", &format!("a lost answer: {error}"));
                 self.lost = Some((lost, count));
@@ -283,7 +345,9 @@ impl Worker {
         let (bootstrap, extra) = (&self.maker.bootstrap, &self.maker.settings.extra);
         if let Some((topic, partition, offset)) = &lost.place {
             let mut log = Restorer::new(bootstrap, &self.maker.transactional_id, extra)?;
-            return log.is_committed(topic, *partition, *offset, Instant::now() + LOOK);
+            let found = log.is_committed(topic, *partition, *offset, Instant::now() + LOOK);
+            discard(log);
+            return found;
         }
         let Some((topic, partition)) = &lost.offset else {
             return Ok(false);
@@ -291,8 +355,9 @@ impl Worker {
         let mut config = consumer_config(bootstrap, extra);
         config.set("group.id", self.group.group_id());
         let consumer: BaseConsumer = config.create()?;
-        let found = group::committed(&consumer, &[(topic, *partition)], LOOK)?;
-        Ok(found.iter().any(|found| found.metadata == lost.mark))
+        let found = group::committed(&consumer, &[(topic, *partition)], LOOK);
+        discard(consumer);
+        Ok(found?.iter().any(|found| found.metadata == lost.mark))
     }
 }
 

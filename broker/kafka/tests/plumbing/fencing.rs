@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use isthmus_kafka::group::GroupEvent;
-use isthmus_kafka::transactor::{Done, end_open};
+use isthmus_kafka::transactor::{Done, Transactor, TransactorSettings, end_open};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::kafka::{events, shared, unique};
@@ -112,4 +112,52 @@ fn nobody_waits_for_what_a_killed_process_left_open() {
         start.elapsed() < Duration::from_secs(9),
         "it timed out instead"
     );
+}
+
+/// What was submitted while a partition was somebody else's goes before what comes later.
+#[test]
+fn held_changes_keep_their_order() {
+    let kafka = shared();
+    let bench = Bench::new(&kafka, "tx-held", 2);
+    let (sender, done) = events();
+    let settings = TransactorSettings {
+        hold: true,
+        ..TransactorSettings::default()
+    };
+    let transactor = Transactor::new(
+        &kafka.bootstrap(),
+        &bench.id,
+        bench.group.handle(),
+        settings,
+        move |token, outcome| sender.send((token, outcome)).unwrap_or_default(),
+    )
+    .unwrap();
+    let (other, theirs) = member(&kafka, &bench.inbox, "pod-2");
+    let revoked = bench.events.find(|event| match event {
+        GroupEvent::Revoked(revoked) => Some(revoked),
+        _ => None,
+    });
+    let (gone, kept) = (revoked[0].1, 1 - revoked[0].1);
+    bench.group.handle().release(revoked);
+    theirs.find(|event| matches!(event, GroupEvent::Assigned(_)).then_some(()));
+    for token in 0..5 {
+        transactor.submit(bench.change(token, gone));
+    }
+    transactor.submit(bench.change(100, kept));
+    assert_eq!(done.next(), (100, Done::Committed));
+    done.none_for(Duration::from_millis(500));
+    other.close();
+    let handle = bench.group.handle();
+    let mut token = 5;
+    while !handle.owns(&bench.inbox, gone) || token < 8 {
+        transactor.submit(bench.change(token, gone));
+        token += 1;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let expected: Vec<u64> = (0..token).collect();
+    assert_eq!(
+        crate::transactor::committed(&done.take(token as usize)),
+        expected
+    );
+    assert_eq!(bench.stored(&kafka, gone), expected);
 }

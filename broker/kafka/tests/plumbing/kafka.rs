@@ -102,6 +102,14 @@ impl Kafka {
         process.wait().unwrap();
     }
 
+    /// An orderly stop.
+    pub(crate) fn stop(&self) {
+        let mut process = self.process.lock().unwrap();
+        let told = Command::new("kill").arg(process.id().to_string()).status();
+        assert!(told.unwrap().success());
+        process.wait().unwrap();
+    }
+
     pub(crate) fn restart(&self) {
         *self.process.lock().unwrap() = Self::spawn(&self.folder);
         self.wait();

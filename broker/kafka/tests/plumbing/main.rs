@@ -16,4 +16,5 @@ mod outage;
 mod producer;
 mod proxy;
 mod reader;
+mod stuck;
 mod transactor;

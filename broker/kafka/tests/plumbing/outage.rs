@@ -1,11 +1,12 @@
 //! Kafka is killed (-9) and comes back.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use isthmus_kafka::producer::{Outcome, ProducerSettings};
+use isthmus_kafka::transactor::Done;
 
 use crate::kafka::{Kafka, events};
 use crate::producer::{by_key, producer, send};
@@ -114,4 +115,67 @@ fn transactions_go_on_when_kafka_is_killed() {
         stored, tokens,
         "visible is exactly what was said to be committed"
     );
+}
+
+/// Many producers, so that a stop finds one at every step of a transaction.
+#[test]
+fn transactions_go_on_when_kafka_is_stopped() {
+    const PODS: usize = 8;
+    let rounds = std::env::var("ISTHMUS_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
+    let kafka = Kafka::start();
+    let benches: Vec<Bench> = (0..PODS)
+        .map(|pod| Bench::new(&kafka, &format!("tx-stopped-{pod}"), 1))
+        .collect();
+    let stop = AtomicBool::new(false);
+    let committed: Vec<AtomicU64> = (0..PODS).map(|_| AtomicU64::new(0)).collect();
+    thread::scope(|scope| {
+        for (bench, committed) in benches.iter().zip(&committed) {
+            let (sender, done) = events();
+            let transactor = bench.transactor(&kafka.bootstrap(), sender);
+            let (changes, stop, name) = (bench.changes(), &stop, bench.id.clone());
+            scope.spawn(move || {
+                let mut number = 0;
+                let mut said = None;
+                while !stop.load(Ordering::Relaxed) {
+                    if transactor.backlog_changes() == 0 {
+                        transactor.submit(changes.change(number, 0));
+                        number += 1;
+                    }
+                    while let Some((_, outcome)) = done.ready() {
+                        let good = u64::from(outcome == Done::Committed);
+                        committed.fetch_add(good, Ordering::Relaxed);
+                    }
+                    let stalled = transactor.stalled();
+                    if stalled.is_some() && stalled != said {
+                        println!("{name}: {stalled:?}");
+                    }
+                    said = stalled;
+                    thread::sleep(Duration::from_millis(1));
+                }
+            });
+        }
+        for round in 0..rounds {
+            thread::sleep(Duration::from_millis(1000 + round * 37 % 500));
+            kafka.stop();
+            kafka.restart();
+            let back = Instant::now();
+            let before: Vec<u64> = committed
+                .iter()
+                .map(|n| n.load(Ordering::Relaxed))
+                .collect();
+            let all = |least: u64| {
+                let mut both = committed.iter().zip(&before);
+                both.all(|(now, before)| now.load(Ordering::Relaxed) >= before + least)
+            };
+            while !all(2) && back.elapsed() < Duration::from_secs(60) {
+                thread::sleep(Duration::from_millis(20));
+            }
+            println!("round {round}: all go on after {:.1?}", back.elapsed());
+            if !all(2) {
+                stop.store(true, Ordering::Relaxed);
+                panic!("not all go on");
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
 }
