@@ -39,7 +39,8 @@ chaos: ## Hundreds of devices, every fault, a ledger, for DURATION (600, 90s, 5m
 bench: ## Ours, mosquitto and rumqttd side by side, and ours into Kafka (ARGS='--only "QoS 1" --runs 1'; ARGS=--help)
 	@hack/setup bench >/dev/null
 	@$(CARGO) build --release --bin isthmus-operator --bin isthmus-broker --bin isthmus-bench
-	@ISTHMUS_RUMQTTD="$$(hack/setup bench)" ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/release" \
+	@test ! -w /dev/shm || export TMPDIR=/dev/shm; \
+	    ISTHMUS_RUMQTTD="$$(hack/setup bench)" ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/release" \
 	    '$(TARGET)/release/isthmus-bench' $(ARGS)
 
 fuzz: ## Fuzz codec and broker, each part for TIME seconds; or PACKETS=1000000 CONNECTIONS=10000 (ISTHMUS_SEED=… repeats)

@@ -132,7 +132,11 @@ fn flow(
     let time = Duration::from_secs_f64(arguments.seconds);
     let mut runs: Vec<Measured> = Vec::new();
     // Kafka's Java compiles what it is asked for, for seconds.
-    let warm_up = if case.kafka { 8 * WARM_UP } else { WARM_UP };
+    let warm_up = if case.kafka && case.flow.pace.is_some() {
+        8 * WARM_UP
+    } else {
+        WARM_UP
+    };
     let outcome = Peer::start(kind, cores, kafka).and_then(|peer| {
         for _ in 0..arguments.runs {
             let run = load::run(&peer, &case.flow, warm_up, time)?;

@@ -47,7 +47,7 @@ impl Peer {
     pub(crate) fn start(kind: Kind, cores: &Cores, kafka: Option<&Kafka>) -> anyhow::Result<Self> {
         system::move_to(&cores.broker)?;
         let started = match kind {
-            Kind::Isthmus => isthmus(kafka.context("Isthmus needs Kafka")?),
+            Kind::Isthmus => isthmus(cores, kafka.context("Isthmus needs Kafka")?),
             Kind::Mosquitto => mosquitto(),
             Kind::Rumqttd => rumqttd(),
         };
@@ -82,12 +82,14 @@ pub(crate) fn kafka(cores: &Cores) -> anyhow::Result<Kafka> {
     Ok(kafka)
 }
 
-fn isthmus(kafka: &Kafka) -> anyhow::Result<Peer> {
+fn isthmus(cores: &Cores, kafka: &Kafka) -> anyhow::Result<Peer> {
     let mut spec = Spec::new("bench")
         .with("authentication: {allowAnonymous: true, anonymousAcl: [{topic: \"#\", action: pubsub}]}")
         .with("session: {maxQueuedMessages: 100000}");
     spec.parents = vec![Parent::new(PARENT, PARTITIONS)];
-    let service = Service::start(kafka, spec);
+    let mut service = Service::start(kafka, spec);
+    // Only the broker is measured, and only it has the core.
+    system::move_process(service.operator().id(), &cores.kafka)?;
     Ok(Peer {
         address: service.address().parse()?,
         pid: service.broker(),

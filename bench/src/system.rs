@@ -1,7 +1,7 @@
 //! What Linux tells of processes, and who runs where.
 
 use anyhow::Context as _;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::time::Duration;
 
@@ -47,6 +47,16 @@ impl Cores {
 /// Moves this thread; the processes that it starts stay where it was.
 pub(crate) fn move_to(cores: &CpuSet) -> anyhow::Result<()> {
     Ok(sched_setaffinity(None, cores)?)
+}
+
+/// Moves all threads of a process.
+pub(crate) fn move_process(pid: u32, cores: &CpuSet) -> anyhow::Result<()> {
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let task: i32 = task?.file_name().to_string_lossy().parse()?;
+        // One that has ended since needs no core.
+        let _ = sched_setaffinity(Pid::from_raw(task), cores);
+    }
+    Ok(())
 }
 
 /// Lets this thread go before others of its core, where that is allowed (root): its clock measures,
