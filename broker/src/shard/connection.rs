@@ -173,8 +173,16 @@ async fn tcp(
     worker.borrow_mut().write(id);
     loop {
         if link.closing.get() {
-            // Who has said DISCONNECT reads no more: the socket is closed at once.
-            if !link.goodbye.get() {
+            // Who has said DISCONNECT, and has been answered all that came before it, waits for
+            // nothing more: the socket is closed at once.
+            let answered = {
+                let mut worker = worker.borrow_mut();
+                worker
+                    .core
+                    .outbox(id)
+                    .is_none_or(|outbox| outbox.is_empty())
+            };
+            if !(link.goodbye.get() && answered) {
                 let _ = tokio::time::timeout(GOODBYE, last_bytes(worker, id, stream)).await;
             }
             return;
