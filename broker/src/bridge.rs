@@ -97,10 +97,14 @@ fn on_event(shared: &Arc<Shared>, bridge: &Bridge, event: GroupEvent) {
 
 fn take(shared: &Arc<Shared>, bridge: &Bridge, record: Message) {
     let (partition, offset) = (record.partition, record.offset);
-    {
+    let before = {
         let mut under = bridge.under.lock();
         under.offsets.begin(partition, offset);
-        under.weights.insert((partition, offset), record.weight());
+        under.weights.insert((partition, offset), record.weight())
+    };
+    // Read again after a change of the group: its end counts once, so the earlier reading counts now.
+    if let (Some(weight), Some(group)) = (before, bridge.group.get()) {
+        group.processed(weight);
     }
     match parse(&shared.config.limits, &record) {
         Ok(good) => {

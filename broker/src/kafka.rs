@@ -10,7 +10,7 @@ mod topics;
 
 use crate::shared::{Event, Shared};
 use answers::{NOBODY, committed, confirmed, shard_token, stored_exactly};
-use headers::uplink_headers;
+use headers::with_uplink_headers;
 use isthmus_core::shard::{Position, Token, Transact, Uplink, Write};
 use isthmus_core::{Message, record};
 use isthmus_kafka::fetch::Fetcher;
@@ -182,22 +182,19 @@ impl Kafka {
 
     /// Stores a record in a parent topic.
     pub fn uplink(&self, shard: u16, token: Token, uplink: &Uplink) {
-        let headers = uplink_headers(&self.process, shard, uplink);
-        let headers: Vec<(&str, Option<&[u8]>)> = headers
-            .iter()
-            .map(|(name, value)| (&**name, Some(&**value)))
-            .collect();
-        self.producer.produce(
-            shard_token(shard, token),
-            &Record {
-                topic: &uplink.parent.kafka_topic,
-                partition: None,
-                key: Some(uplink.client_id.as_bytes()),
-                value: Some(&uplink.envelope),
-                headers: &headers,
-                timestamp: i64::try_from(uplink.ts).ok(),
-            },
-        );
+        with_uplink_headers(&self.process, shard, uplink, |headers| {
+            self.producer.produce(
+                shard_token(shard, token),
+                &Record {
+                    topic: &uplink.parent.kafka_topic,
+                    partition: None,
+                    key: Some(uplink.client_id.as_bytes()),
+                    value: Some(&uplink.envelope),
+                    headers,
+                    timestamp: i64::try_from(uplink.ts).ok(),
+                },
+            );
+        });
     }
 
     /// Writes a record of an internal topic.
@@ -285,10 +282,12 @@ impl Kafka {
             topic: uplink.parent.kafka_topic.clone(),
             partition: None,
             key: Some(uplink.client_id.as_bytes().to_vec()),
-            headers: uplink_headers(&self.process, shard, &uplink)
-                .into_iter()
-                .map(|(name, value)| (name.into_owned(), Some(value.into_owned())))
-                .collect(),
+            headers: with_uplink_headers(&self.process, shard, &uplink, |headers| {
+                let owned = headers.iter();
+                owned
+                    .map(|(name, value)| ((*name).to_owned(), value.map(<[u8]>::to_vec)))
+                    .collect()
+            }),
             timestamp: i64::try_from(uplink.ts).ok(),
             value: Some(uplink.envelope),
         });

@@ -4,12 +4,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
-/// The checkout.
+/// The checkout, found from where the program runs: a path from the compiler would be another
+/// checkout's where two share one folder of built things.
 #[must_use]
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests/ is in the checkout")
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let here = std::env::current_dir().expect("the current folder");
+        let mut above = here.ancestors();
+        let root = above.find(|folder| folder.join("hack/setup").is_file());
+        root.expect("started inside the checkout").to_owned()
+    })
 }
 
 /// One of our binaries: from `ISTHMUS_BIN_DIR`, else built here once.

@@ -1,7 +1,7 @@
 //! Packets of one read handed to the core, with one look at the clock and the tables for all.
 
 use super::Worker;
-use isthmus_core::shard::{ConnId, Flow, View};
+use isthmus_core::shard::{ConnId, Flow};
 use isthmus_mqtt::Packet;
 
 /// What was taken of a connection's bytes; no flow: what is left is not a whole packet.
@@ -24,41 +24,31 @@ impl Worker {
             flow: Some(Flow::Go),
         };
         let version = self.core.version(id);
-        let backlogged = self.shared.backlogged();
-        let routes = self.shared.routes.read();
-        let retained = self.shared.retained.read();
-        let view = View {
-            now: self.shared.clock.now(),
-            routes: &routes,
-            retained: &retained,
-            directory: &self.rights,
-            backlogged,
-        };
-        while fed.flow == Some(Flow::Go) && self.fx.is_empty() && fed.packets < at_most {
-            let rest = bytes.get(fed.bytes..).unwrap_or_default();
-            let decoded = isthmus_mqtt::frame(rest, largest).and_then(|frame| {
-                frame
-                    .map(|frame| {
-                        isthmus_mqtt::decode(frame, version).map(|packet| (frame.len, packet))
-                    })
-                    .transpose()
-            });
-            fed.flow = match decoded {
-                Ok(None) => None,
-                Err(error) => {
-                    self.core.malformed(view, id, &error, &mut self.fx);
-                    Some(Flow::Close)
-                }
-                Ok(Some((length, packet))) => {
-                    fed.bytes += length;
-                    fed.packets += 1;
-                    fed.goodbye = matches!(packet, Packet::Disconnect(_));
-                    Some(self.core.received(view, id, &packet, &mut self.fx))
-                }
-            };
-        }
-        drop((routes, retained));
-        self.perform();
+        self.act(|core, view, fx| {
+            while fed.flow == Some(Flow::Go) && fx.is_empty() && fed.packets < at_most {
+                let rest = bytes.get(fed.bytes..).unwrap_or_default();
+                let decoded = isthmus_mqtt::frame(rest, largest).and_then(|frame| {
+                    frame
+                        .map(|frame| {
+                            isthmus_mqtt::decode(frame, version).map(|packet| (frame.len, packet))
+                        })
+                        .transpose()
+                });
+                fed.flow = match decoded {
+                    Ok(None) => None,
+                    Err(error) => {
+                        core.malformed(view, id, &error, fx);
+                        Some(Flow::Close)
+                    }
+                    Ok(Some((length, packet))) => {
+                        fed.bytes += length;
+                        fed.packets += 1;
+                        fed.goodbye = matches!(packet, Packet::Disconnect(_));
+                        Some(core.received(view, id, &packet, fx))
+                    }
+                };
+            }
+        });
         fed
     }
 }

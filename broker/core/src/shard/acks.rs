@@ -124,7 +124,7 @@ impl Shard {
             }
             self.commits.note(slot_no);
         } else {
-            let of_kind = |sent: &SentEntry| fits(sent.entry.qos, sent.released);
+            let of_kind = |sent: &SentEntry| fits(sent.entry.share.qos, sent.released);
             let Some(gone) = session.live.finish(packet_id, of_kind) else {
                 return;
             };
@@ -174,7 +174,7 @@ impl Shard {
             return;
         }
         let live = session.live.get_mut(packet_id);
-        let reason = match live.filter(|sent| sent.entry.qos == QoS::ExactlyOnce) {
+        let reason = match live.filter(|sent| sent.entry.share.qos == QoS::ExactlyOnce) {
             Some(sent) => {
                 sent.released = true;
                 ReasonCode::SUCCESS

@@ -22,31 +22,12 @@ pub(super) struct Match {
 }
 
 /// What one session gets of a message.
+#[derive(Clone, Debug)]
 pub(super) struct Share {
     pub(super) qos: QoS,
     pub(super) retain: bool,
     pub(super) ids: Vec<u32>,
     pub(super) name: Option<Box<str>>,
-}
-
-/// The same, borrowed.
-#[derive(Clone, Copy)]
-pub(super) struct ShareRef<'a> {
-    pub(super) qos: QoS,
-    pub(super) retain: bool,
-    pub(super) ids: &'a [u32],
-    pub(super) name: Option<&'a str>,
-}
-
-impl Share {
-    fn borrowed(&self) -> ShareRef<'_> {
-        ShareRef {
-            qos: self.qos,
-            retain: self.retain,
-            ids: &self.ids,
-            name: self.name.as_deref(),
-        }
-    }
 }
 
 /// One message's encoding, used again while the next receiver takes the same bytes.
@@ -204,7 +185,7 @@ impl Shard {
             let sent = write(
                 conn,
                 &live.message,
-                share.borrowed(),
+                &share,
                 0,
                 false,
                 view.now,
@@ -216,10 +197,7 @@ impl Shard {
         }
         session.live.push(LiveEntry {
             message: live.message.clone(),
-            name: share.name,
-            qos: share.qos,
-            retain: share.retain,
-            ids: share.ids,
+            share,
             shared,
         });
         let bounds = &self.config.session;
@@ -289,17 +267,17 @@ pub(super) fn share(message: &Message, subs: &[(&Match, SubscriptionRecord)]) ->
 pub(super) fn write(
     conn: &mut Conn,
     message: &Message,
-    share: ShareRef<'_>,
+    share: &Share,
     id: u16,
     dup: bool,
     now: u64,
     encoded: Option<&mut Encoded>,
     counters: &mut Counters,
 ) -> bool {
-    let head = message.head(share.name);
+    let head = message.head(share.name.as_deref());
     let expiry = message.remaining_expiry(now);
     if conn.max_packet != usize::MAX
-        && publish_len(conn.version, share.qos, &head, expiry, share.ids) > conn.max_packet
+        && publish_len(conn.version, share.qos, &head, expiry, &share.ids) > conn.max_packet
     {
         counters.dropped_too_large += 1;
         return false;
@@ -341,7 +319,7 @@ pub(super) fn write(
             id,
             &head,
             expiry,
-            share.ids,
+            &share.ids,
         );
         if done.is_err() {
             counters.dropped_too_large += 1;

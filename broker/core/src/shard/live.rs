@@ -4,9 +4,9 @@
 //! Packet ids rise from message to message, so that what is acknowledged in order is found at the
 //! front; no id is given out while a message still has it.
 
+use super::deliver::Share;
 use crate::message::Message;
 use crate::queue::DURABLE_IDS;
-use isthmus_mqtt::QoS;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -17,12 +17,7 @@ const FIRST_ID: u16 = DURABLE_IDS as u16 + 1;
 #[derive(Clone, Debug)]
 pub(super) struct LiveEntry {
     pub(super) message: Arc<Message>,
-    /// The Topic Name, where the filter form decided it.
-    pub(super) name: Option<Box<str>>,
-    pub(super) qos: QoS,
-    pub(super) retain: bool,
-    /// Subscription Identifiers.
-    pub(super) ids: Vec<u32>,
+    pub(super) share: Share,
     /// ShareName and filter that it came by.
     pub(super) shared: Option<Box<(Box<str>, Box<str>)>>,
 }
@@ -188,10 +183,12 @@ mod tests {
     fn entry() -> LiveEntry {
         LiveEntry {
             message: Arc::new(Message::new("t", &[], b"x")),
-            name: None,
-            qos: QoS::AtLeastOnce,
-            retain: false,
-            ids: Vec::new(),
+            share: Share {
+                qos: isthmus_mqtt::QoS::AtLeastOnce,
+                retain: false,
+                ids: Vec::new(),
+                name: None,
+            },
             shared: None,
         }
     }

@@ -2,7 +2,7 @@
 //! then what waits live.
 
 use super::connection::Conn;
-use super::deliver::{Match, ShareRef, share, write};
+use super::deliver::{Match, Share, share, write};
 use super::effect::Effect;
 use super::live::LiveEntry;
 use super::session::Session;
@@ -64,21 +64,17 @@ impl Shard {
                                 break;
                             }
                             Some(body) => {
-                                let sent = body.is_some_and(|body| {
-                                    send_durable(
-                                        session_view(session),
-                                        conn,
-                                        body,
-                                        &entry,
-                                        true,
-                                        view.now,
-                                        &mut self.counters,
-                                    )
-                                });
-                                if sent {
+                                if send_durable(
+                                    session,
+                                    conn,
+                                    body,
+                                    entry,
+                                    true,
+                                    view.now,
+                                    &mut self.counters,
+                                ) {
                                     conn.inflight += 1;
                                 } else {
-                                    self.counters.dropped_gone += u64::from(body.is_none());
                                     session.queue.finish(seq);
                                 }
                             }
@@ -137,18 +133,15 @@ impl Shard {
                         continue;
                     }
                     Some(body) => {
-                        let sent = body.is_some_and(|body| {
-                            send_durable(
-                                session_view(session),
-                                conn,
-                                body,
-                                &entry,
-                                false,
-                                view.now,
-                                &mut self.counters,
-                            )
-                        });
-                        self.counters.dropped_gone += u64::from(body.is_none());
+                        let sent = send_durable(
+                            session,
+                            conn,
+                            body,
+                            entry,
+                            false,
+                            view.now,
+                            &mut self.counters,
+                        );
                         if sent {
                             session.queue.send_head();
                             conn.inflight += 1;
@@ -208,34 +201,26 @@ impl Shard {
     }
 }
 
-/// What of a session decides how a durable message is delivered to it.
-#[derive(Clone, Copy)]
-struct SessionView<'a> {
-    subs: &'a rustc_hash::FxHashMap<Box<str>, super::session::Sub>,
-    client_id: &'a str,
-}
-
-fn session_view(session: &Session) -> SessionView<'_> {
-    SessionView {
-        subs: &session.subs,
-        client_id: &session.client_id,
-    }
-}
-
+/// Sends a message of the durable queue; false where that cannot be: its body is gone, the client
+/// does not take it, or only an ended subscription knew its name.
 fn send_durable(
-    session: SessionView<'_>,
+    session: &Session,
     conn: &mut Conn,
-    body: &super::slot::Body,
-    entry: &crate::queue::Entry,
+    body: Option<&super::slot::Body>,
+    entry: crate::queue::Entry,
     dup: bool,
     now: u64,
     counters: &mut Counters,
 ) -> bool {
+    let Some(body) = body else {
+        counters.dropped_gone += 1;
+        return false;
+    };
     let (mut ids, mut name) = (Vec::new(), None);
     let needs_ids = conn.version == Version::V5;
     if needs_ids || body.by_filter {
         let mut subs: Vec<(Match, SubscriptionRecord)> = Vec::new();
-        for (filter, sub) in session.subs {
+        for (filter, sub) in &session.subs {
             // A shared subscription's message is one of its own.
             let shared = topic::parse_shared(filter);
             let is_of = |(group, inner): (&str, &str)| {
@@ -278,16 +263,16 @@ fn send_durable(
             None => {}
         }
     }
-    let share = ShareRef {
+    let share = Share {
         qos: entry.qos(),
         retain: entry.retain(),
-        ids: &ids,
-        name: name.as_deref(),
+        ids,
+        name,
     };
     write(
         conn,
         &body.message,
-        share,
+        &share,
         packet_id(entry.offset()),
         dup,
         now,
@@ -304,20 +289,6 @@ fn send_live(
     now: u64,
     counters: &mut Counters,
 ) -> bool {
-    let share = ShareRef {
-        qos: entry.qos,
-        retain: entry.retain,
-        ids: &entry.ids,
-        name: entry.name.as_deref(),
-    };
-    write(
-        conn,
-        &entry.message,
-        share,
-        packet_id,
-        dup,
-        now,
-        None,
-        counters,
-    )
+    let (message, share) = (&entry.message, &entry.share);
+    write(conn, message, share, packet_id, dup, now, None, counters)
 }

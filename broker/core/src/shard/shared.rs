@@ -168,12 +168,12 @@ impl Shard {
         }
         for (entry, sent) in live {
             if let Some((group, filter)) = entry.shared.as_deref()
-                && moves(entry.qos, sent)
+                && moves(entry.share.qos, sent)
             {
                 self.forward(
                     view,
                     &entry.message,
-                    entry.name.is_some(),
+                    entry.share.name.is_some(),
                     (group, filter),
                     None,
                     fx,

@@ -22,8 +22,6 @@ use crate::support::{consumer_config, discard};
 const AWAY: Duration = Duration::from_millis(250);
 /// The same, when the group is on the move.
 const MOVING: Duration = Duration::from_millis(20);
-/// How long to wait for changes; they wake the thread.
-const IDLE: Duration = Duration::from_secs(60);
 /// How long one look for a lost transaction may last.
 const LOOK: Duration = Duration::from_secs(5);
 /// In how many parts the suspects of a refused batch are tried.
@@ -76,11 +74,15 @@ impl Worker {
     pub(super) fn run(mut self, changes: &Receiver<Change>) {
         self.connect();
         loop {
-            if self.queue.is_empty() {
-                let wait = if self.held.is_empty() { IDLE } else { MOVING };
-                match changes.recv_timeout(wait) {
+            if self.queue.is_empty() && self.held.is_empty() {
+                match changes.recv() {
                     Ok(change) => self.queue.push_back(change),
-                    Err(RecvTimeoutError::Timeout) if self.held.is_empty() => continue,
+                    Err(_) => return,
+                }
+            } else if self.queue.is_empty() {
+                // What is held is looked at again: the group may have its partitions back.
+                match changes.recv_timeout(MOVING) {
+                    Ok(change) => self.queue.push_back(change),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return,
                 }

@@ -69,7 +69,7 @@ fn a_whole_set_is_put_together() {
 
 #[test]
 fn every_example_is_accepted() {
-    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+    let examples = "../examples"; // cargo runs a test in its package's folder
     for file in crate::local::load::files(Path::new(examples)).unwrap() {
         let (manifests, problems) = load(std::slice::from_ref(&file));
         assert!(problems.is_empty(), "{problems:?}");

@@ -19,6 +19,17 @@ async fn running(state: &mut watch::Receiver<State>) -> i32 {
     found.unwrap().unwrap().pid.unwrap()
 }
 
+/// Waits until the child has written this often; a shell sets its trap before.
+async fn hellos(folder: &Path, count: usize) {
+    let written = async {
+        let log = || std::fs::read_to_string(folder.join("log")).unwrap();
+        while log().matches("hello").count() < count {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), written).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_killed_child_is_started_again_and_stopped_in_order() {
     let folder = tempfile::tempdir().unwrap();
@@ -26,23 +37,17 @@ async fn a_killed_child_is_started_again_and_stopped_in_order() {
     let child = Supervised::start(program(folder.path(), script), Out::new(io::sink()));
     let mut state = child.state();
     let first = running(&mut state).await;
+    hellos(folder.path(), 1).await;
     kill_process(Pid::from_raw(first).unwrap(), Signal::KILL).unwrap();
-    state.wait_for(|s| s.deaths == 1).await.unwrap();
+    let died = timeout(Duration::from_secs(10), state.wait_for(|s| s.deaths == 1)).await;
+    died.unwrap().unwrap();
     let second = running(&mut state).await;
     assert_ne!(first, second);
     assert_eq!(
         std::fs::read_to_string(folder.path().join("pid")).unwrap(),
         second.to_string()
     );
-    // The shell needs a moment to set its trap.
-    while std::fs::read_to_string(folder.path().join("log"))
-        .unwrap()
-        .matches("hello")
-        .count()
-        < 2
-    {
-        sleep(Duration::from_millis(10)).await;
-    }
+    hellos(folder.path(), 2).await;
     child.stop().await;
     assert!(!folder.path().join("pid").exists());
     assert!(
@@ -63,9 +68,12 @@ async fn a_child_left_behind_is_stopped_and_no_other() {
     std::fs::write(&program.pid_file, left.id().unwrap().to_string()).unwrap();
     // The kernel shows the command line a moment after the start.
     let pid = Pid::from_raw(i32::try_from(left.id().unwrap()).unwrap()).unwrap();
-    while !is_ours(pid, &program.marker) {
-        sleep(Duration::from_millis(1)).await;
-    }
+    let seen = async {
+        while !is_ours(pid, &program.marker) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), seen).await.unwrap();
     let reaper = tokio::spawn(async move { left.wait().await });
     assert!(stop_left_over(&program).await);
     reaper.await.unwrap().unwrap();
