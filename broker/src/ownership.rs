@@ -4,12 +4,9 @@
 
 use crate::kafka::Topics;
 use crate::shared::{Event, Shared};
-use isthmus_core::record::{OWNER_KEY, OwnerRecord, RouteRecord, decode};
-use isthmus_core::routes::Kinds;
 use isthmus_kafka::group::{Group, GroupConfig, GroupEvent, GroupHandle, TopicPartition};
-use isthmus_kafka::reader::{Reader, ReaderConfig, ReaderEvent, Restorer};
+use isthmus_kafka::reader::Restorer;
 use isthmus_kafka::record::Message;
-use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -24,9 +21,6 @@ const SUCCESSOR: Duration = Duration::from_secs(1);
 /// So often within this time is no accident: two processes have one name.
 const FENCES: (usize, Duration) = (3, Duration::from_secs(60));
 
-/// What the routes topic says about a slot's owner.
-pub type Owners = Arc<Mutex<HashMap<u16, OwnerRecord>>>;
-
 /// The membership and the thread that restores.
 pub struct Ownership {
     group: Option<Group>,
@@ -40,7 +34,7 @@ impl Ownership {
     ///
     /// # Errors
     /// When the client cannot be made.
-    pub fn prepare(shared: &Arc<Shared>, owners: Owners) -> anyhow::Result<Self> {
+    pub fn prepare(shared: &Arc<Shared>) -> anyhow::Result<Self> {
         let topics = Topics::new(&shared.config);
         let bootstrap = &shared.config.kafka.bootstrap_servers;
         let node = &shared.config.node;
@@ -60,7 +54,6 @@ impl Ownership {
             shared: shared.clone(),
             group: group.handle(),
             topics,
-            owners,
             lost: BTreeSet::new(),
             fences: Vec::new(),
         };
@@ -131,7 +124,6 @@ struct Worker {
     shared: Arc<Shared>,
     group: GroupHandle,
     topics: Topics,
-    owners: Owners,
     /// Suspended in the shards.
     lost: BTreeSet<u16>,
     /// When the membership was last taken.
@@ -238,10 +230,7 @@ impl Worker {
 
     /// `!owner` still names this start of this pod: nobody else had the slot.
     fn still_ours(&self, slot: u16) -> bool {
-        let owners = self.owners.lock();
-        owners.get(&slot).is_some_and(|owner| {
-            owner.node == self.shared.config.node && owner.start == self.shared.clock.start()
-        })
+        self.shared.owners.is_ours(slot)
     }
 
     fn restore(&self, slots: &[u16]) -> anyhow::Result<usize> {
@@ -302,63 +291,4 @@ fn slots(partitions: &[TopicPartition], inbox: &str) -> Vec<u16> {
     let ours = partitions.iter().filter(|(topic, _)| &**topic == inbox);
     ours.filter_map(|(_, partition)| u16::try_from(*partition).ok())
         .collect()
-}
-
-/// Follows the routes topic: the routing table of all slots and their owners. `caught_up` is
-/// called once.
-///
-/// # Errors
-/// When the client cannot be made.
-pub fn follow_routes(
-    shared: &Arc<Shared>,
-    owners: &Owners,
-    caught_up: impl Fn() + Send + Sync + 'static,
-) -> anyhow::Result<Reader> {
-    let topics = Topics::new(&shared.config);
-    let config = ReaderConfig {
-        bootstrap: shared.config.kafka.bootstrap_servers.clone(),
-        name: "routes".to_owned(),
-        topic: topics.names().routes(),
-        partitions: None,
-        extra: Vec::new(),
-    };
-    let (shared, owners) = (shared.clone(), owners.clone());
-    Ok(Reader::start(config, move |event| match event {
-        ReaderEvent::CaughtUp => caught_up(),
-        ReaderEvent::Record(record) => {
-            if let Err(error) = route(&shared, &owners, &record) {
-                tracing::error!(%error, offset = record.offset, "cannot read the routes");
-                shared.readiness.set_not_ready("routes", error.to_string());
-            }
-        }
-    })?)
-}
-
-fn route(shared: &Shared, owners: &Owners, record: &Message) -> anyhow::Result<()> {
-    let slot = u16::try_from(record.partition)?;
-    let key = record.key.as_deref().unwrap_or_default();
-    if key == OWNER_KEY {
-        let mut owners = owners.lock();
-        match record.value.as_deref() {
-            Some(value) => drop(owners.insert(slot, decode(value)?)),
-            None => drop(owners.remove(&slot)),
-        }
-        return Ok(());
-    }
-    let ours = owners.lock().get(&slot).is_some_and(|owner| {
-        owner.node == shared.config.node && owner.start == shared.clock.start()
-    });
-    // What we wrote ourselves is in the table already, and may be out of date here.
-    if ours {
-        return Ok(());
-    }
-    let kinds = match record.value.as_deref() {
-        Some(value) => decode::<RouteRecord>(value)?.kinds,
-        None => Kinds::default(),
-    };
-    shared
-        .routes
-        .write()
-        .set(slot, std::str::from_utf8(key)?, kinds);
-    Ok(())
 }

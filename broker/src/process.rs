@@ -7,15 +7,17 @@ use crate::auth::Authenticator;
 use crate::directory::Directory;
 use crate::handshake::{Accepted, Handshake};
 use crate::kafka::Kafka;
-use crate::ownership::{Owners, Ownership, follow_routes};
+use crate::owners::Owners;
+use crate::ownership::Ownership;
 use crate::shared::{Clock, Door, Event, Shared};
 use crate::telemetry::server::{self, Monitoring};
 use crate::telemetry::{Heartbeats, Metrics, Readiness};
-use crate::{bridge, listener, shard};
+use crate::{bridge, listener, routing, shard};
 use anyhow::Context;
 use caches::{follow_directory, follow_retained};
 use isthmus_config::BrokerConfig;
 use isthmus_core::hash;
+use isthmus_core::record::OwnerRecord;
 use isthmus_kafka::reader::Reader;
 use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -49,9 +51,14 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
     let (http, address) = listener::bind("monitoring.address", &config.monitoring.address)?;
     tracing::info!(node = config.node, version = env!("CARGO_PKG_VERSION"), monitoring = %address, "starting");
     let (ways, ends): (Vec<_>, Vec<_>) = (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
+    let clock = Clock::new();
     let shared = Arc::new(Shared {
-        clock: Clock::new(),
+        clock,
         routes: RwLock::default(),
+        owners: Owners::new(OwnerRecord {
+            node: config.node.clone(),
+            start: clock.start(),
+        }),
         retained: RwLock::default(),
         directory: Arc::new(Directory::new()),
         metrics: Arc::new(Metrics::new()),
@@ -128,10 +135,9 @@ async fn start(
     heartbeats: &Heartbeats,
 ) -> anyhow::Result<Running> {
     crate::kafka::end_predecessor(shared).await;
-    let owners: Owners = Arc::default();
     let mut readers = Vec::new();
     let (routes, routes_warm) = oneshot::channel();
-    readers.push(follow_routes(shared, &owners, once(routes))?);
+    readers.push(routing::follow(shared, once(routes))?);
     let (retained, retained_warm) = oneshot::channel();
     readers.push(follow_retained(shared, once(retained))?);
     let (directory, directory_warm) = oneshot::channel();
@@ -164,7 +170,7 @@ async fn start(
             })?;
     }
     // The group's events find the clients there.
-    let ownership = Ownership::prepare(shared, owners)?;
+    let ownership = Ownership::prepare(shared)?;
     let handle = ownership.handle();
     let _ = shared.slots_group.set(handle.clone());
     let kafka = Kafka::start(shared, &handle)?;

@@ -4,6 +4,7 @@
 use crate::directory::Directory;
 use crate::handshake::{Accepted, Handshake, Incoming};
 use crate::kafka::Kafka;
+use crate::owners::Owners;
 use crate::telemetry::{Metrics, Readiness};
 use isthmus_core::retained::Retained;
 use isthmus_core::routes::Routes;
@@ -123,6 +124,8 @@ pub struct Shared {
     pub clock: Clock,
     /// The routing table.
     pub routes: RwLock<Routes>,
+    /// Whose the slots are.
+    pub owners: Owners,
     /// The retained messages.
     pub retained: RwLock<Retained>,
     /// Users, rights, parents.

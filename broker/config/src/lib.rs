@@ -22,6 +22,9 @@ pub struct BrokerConfig {
     pub kafka: Kafka,
     /// Where devices connect.
     pub listeners: Listeners,
+    /// How the brokers of the instance reach each other; absent: this one is alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peers: Option<Peers>,
     /// Health and metrics.
     pub monitoring: Monitoring,
     /// What a session may keep.
@@ -81,6 +84,20 @@ pub struct WsListener {
     pub address: String,
     /// The request path, `/mqtt`.
     pub path: String,
+}
+
+/// Links between the brokers of an instance, over mutual TLS (architecture section 3).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Peers {
+    /// `ip:port` where the others connect.
+    pub address: String,
+    /// `host:port` under which they find it, told in the directory.
+    pub advertised: String,
+    /// PEM file with the certificate of the instance's own authority.
+    pub ca_certificate: std::path::PathBuf,
+    /// PEM file with its private key: each process signs itself a certificate.
+    pub ca_key: std::path::PathBuf,
 }
 
 /// Health and metrics over HTTP.

@@ -32,6 +32,7 @@ pub(crate) fn config() -> BrokerConfig {
                 path: "/mqtt".into(),
             }),
         },
+        peers: None,
         monitoring: Monitoring { address: any },
         session: Session {
             expiry_seconds: 7200,

@@ -66,6 +66,7 @@ pub fn broker_config(instance: &ValidInstance, place: &Placement) -> BrokerConfi
                 path: path.clone(),
             }),
         },
+        peers: None,
         monitoring: isthmus_config::Monitoring {
             address: place.address(instance.monitoring),
         },

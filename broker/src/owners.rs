@@ -1,0 +1,52 @@
+//! Who serves which slot, as `<i>.routes` says.
+
+use isthmus_core::record::OwnerRecord;
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use tokio::sync::watch;
+
+/// The owners of all slots, and who follows their changes.
+pub struct Owners {
+    ours: OwnerRecord,
+    table: RwLock<HashMap<u16, OwnerRecord>>,
+    changes: watch::Sender<u64>,
+}
+
+impl Owners {
+    /// Nobody is known; `ours` is this start of this pod.
+    #[must_use]
+    pub fn new(ours: OwnerRecord) -> Self {
+        Self {
+            ours,
+            table: RwLock::default(),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// A slot has this owner, or none that is known.
+    pub fn set(&self, slot: u16, owner: Option<OwnerRecord>) {
+        match owner {
+            Some(owner) => drop(self.table.write().insert(slot, owner)),
+            None => drop(self.table.write().remove(&slot)),
+        }
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// A slot's owner.
+    #[must_use]
+    pub fn of(&self, slot: u16) -> Option<OwnerRecord> {
+        self.table.read().get(&slot).cloned()
+    }
+
+    /// Whether this start of this pod is the last that opened the slot.
+    #[must_use]
+    pub fn is_ours(&self, slot: u16) -> bool {
+        self.table.read().get(&slot) == Some(&self.ours)
+    }
+
+    /// Follows the changes: the value is how many there were.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}
