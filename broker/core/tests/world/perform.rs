@@ -55,7 +55,8 @@ impl World {
                 Effect::Live(To::Shard(to), live) => {
                     self.flights.lives.push_back((at, usize::from(to), live));
                 }
-                Effect::Live(To::Peer(_), _) | Effect::Sync(_) => panic!("nobody is linked"),
+                Effect::Live(To::Peer(peer), live) => self.peers.lives.push((at, peer, live)),
+                Effect::Sync(token) => self.peers.syncs.push((at, token)),
                 Effect::Route {
                     slot,
                     filter,
