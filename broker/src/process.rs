@@ -33,6 +33,8 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 const GRACE: Duration = Duration::from_secs(20);
 /// How long one attempt to write this pod's address may take.
 const ANNOUNCE: Duration = Duration::from_secs(10);
+/// How long giving up `mq2mqtt` may take.
+const LEAVE: Duration = Duration::from_secs(3);
 /// A shard that does not move for so long is stuck.
 const STUCK: Duration = Duration::from_secs(30);
 
@@ -180,7 +182,7 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 /// What runs beside the shards.
 struct Running {
     ownership: Ownership,
-    downlink: isthmus_kafka::group::Group,
+    downlink: bridge::Membership,
     _readers: Vec<Reader>,
 }
 
@@ -339,7 +341,15 @@ fn doors(shared: &Arc<Shared>, authenticator: &Arc<Authenticator>) -> Vec<Arc<Ha
     (0..shared.shards.len()).map(door).collect()
 }
 
-async fn end(shared: &Arc<Shared>, mut running: Running) {
+async fn end(shared: &Arc<Shared>, running: Running) {
+    let leaving = tokio::task::spawn_blocking(move || {
+        // Shards still work: what is under way of mq2mqtt is finished.
+        running.downlink.leave(Instant::now() + LEAVE);
+        running
+    });
+    let Ok(mut running) = leaving.await else {
+        return;
+    };
     let answers: Vec<_> = (0..shared.shards.len())
         .map(|number| {
             let (answer, answered) = oneshot::channel();
@@ -352,11 +362,12 @@ async fn end(shared: &Arc<Shared>, mut running: Running) {
     }
     let shared = shared.clone();
     let ended = tokio::task::spawn_blocking(move || {
-        running.downlink.close();
         if let Some(kafka) = shared.kafka.get() {
             kafka.drain(Instant::now() + GRACE / 2);
         }
         running.ownership.leave();
+        // Last: the group needs this member until the others have its partitions.
+        running.downlink.close();
     });
     let _ = ended.await;
 }
