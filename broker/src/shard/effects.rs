@@ -2,6 +2,7 @@
 
 use super::Worker;
 use crate::shared::Event;
+use isthmus_core::ownership;
 use isthmus_core::shard::Effect;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -68,6 +69,7 @@ impl Worker {
                     link.resume();
                 }
             }
+            Effect::Opened(slot) => shared.tell_ownership(ownership::Event::Opened(slot)),
             Effect::DownlinkDone {
                 partition,
                 offset,
