@@ -67,6 +67,7 @@ impl World {
                     assert!(offsets.is_sorted(), "{offsets:?}");
                     self.flights.fetches.push_back((slot, offsets));
                 }
+                Effect::Opened(_) => {}
                 Effect::Close(conn) => closing.push(conn),
                 Effect::Resume(conn) => {
                     if let Some(link) = self.conns.get_mut(&conn) {
