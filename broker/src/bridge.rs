@@ -1,5 +1,9 @@
 //! `mq2mqtt`: records in, messages to the shards, offsets committed in order when everything that
 //! a record caused is safe; bad records to the dead letter (contract section 3, rulings 8 to 10).
+//!
+//! All pods are one consumer group. A partition that the group wants back is finished and committed
+//! before another pod has it; of one that is lost nothing is committed any more, and its next owner
+//! reads again what was under way.
 
 mod offsets;
 mod parse;
@@ -8,14 +12,19 @@ use crate::kafka::{Topics, dead_letter_token};
 use crate::shared::{Event, Shared};
 use crate::telemetry::DownlinkOutcome;
 use isthmus_core::shard::Downlink;
-use isthmus_kafka::group::{Group, GroupConfig, GroupEvent, GroupHandle};
+use isthmus_kafka::group::{Group, GroupConfig, GroupEvent, GroupHandle, TopicPartition};
 use isthmus_kafka::names;
 use isthmus_kafka::record::{Message, OwnedRecord};
 use offsets::Offsets;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use parse::{Bad, parse};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// How long records under way may hold up a partition that the group wants back; the rest of the
+/// group's grace is for the last commit.
+const FINISH: Duration = Duration::from_millis(1500);
 
 /// What every record of `mq2mqtt` under way is accounted by.
 #[derive(Default)]
@@ -32,13 +41,37 @@ pub struct Bridge {
     topic: Arc<str>,
     group: OnceLock<GroupHandle>,
     under: Mutex<Under>,
+    /// A record has ended.
+    ended: Condvar,
+}
+
+/// The process's membership in the group of `mq2mqtt`.
+pub struct Membership {
+    group: Group,
+    /// There may be others who take over.
+    shared: bool,
+}
+
+impl Membership {
+    /// The first half of an orderly end: what is under way is finished, and other pods have the
+    /// partitions. To be called while the shards still work; blocks.
+    pub fn leave(&self, deadline: Instant) {
+        if self.shared && !self.group.give_up(deadline) {
+            tracing::warn!("not every partition of mq2mqtt was given up in time");
+        }
+    }
+
+    /// The second half.
+    pub fn close(self) {
+        self.group.close();
+    }
 }
 
 /// Joins the group of `mq2mqtt`. Call it once, when sessions can be routed to.
 ///
 /// # Errors
 /// When the client cannot be made.
-pub fn start(shared: &Arc<Shared>) -> anyhow::Result<Group> {
+pub fn start(shared: &Arc<Shared>) -> anyhow::Result<Membership> {
     let topics = Topics::new(&shared.config);
     let topic: Arc<str> = topics.names().of(names::DOWNLINK).into();
     let bridge = shared.bridge.get_or_init(|| {
@@ -46,6 +79,7 @@ pub fn start(shared: &Arc<Shared>) -> anyhow::Result<Group> {
             topic: topic.clone(),
             group: OnceLock::new(),
             under: Mutex::default(),
+            ended: Condvar::new(),
         })
     });
     let config = GroupConfig {
@@ -61,10 +95,13 @@ pub fn start(shared: &Arc<Shared>) -> anyhow::Result<Group> {
     let (to, events) = (shared.clone(), bridge.clone());
     let group = Group::start(config, move |event| on_event(&to, &events, event))?;
     let _ = bridge.group.set(group.handle());
-    Ok(group)
+    Ok(Membership {
+        group,
+        shared: shared.config.peers.is_some(),
+    })
 }
 
-fn on_event(shared: &Arc<Shared>, bridge: &Bridge, event: GroupEvent) {
+fn on_event(shared: &Arc<Shared>, bridge: &Arc<Bridge>, event: GroupEvent) {
     match event {
         GroupEvent::Records(records) => {
             for record in records {
@@ -74,15 +111,16 @@ fn on_event(shared: &Arc<Shared>, bridge: &Bridge, event: GroupEvent) {
         GroupEvent::Assigned(partitions) => {
             let mut under = bridge.under.lock();
             for (_, partition) in partitions {
+                under.offsets.assigned(partition);
+            }
+        }
+        GroupEvent::Revoked(partitions) => give_back(bridge, &partitions),
+        GroupEvent::Lost(partitions) => {
+            let mut under = bridge.under.lock();
+            for (_, partition) in partitions {
                 under.offsets.forget(partition);
             }
         }
-        GroupEvent::Revoked(partitions) => {
-            if let Some(group) = bridge.group.get() {
-                group.release(partitions);
-            }
-        }
-        GroupEvent::Lost(_) => {}
         GroupEvent::Error(error) => tracing::debug!(%error, "downlink group"),
         GroupEvent::Fatal(error) => {
             tracing::warn!(%error, "the membership of the downlink group was taken, joining again");
@@ -95,6 +133,47 @@ fn on_event(shared: &Arc<Shared>, bridge: &Bridge, event: GroupEvent) {
     }
 }
 
+/// The group wants partitions back: they are released when what is under way of them is done and
+/// their offsets are committed. The group's own thread must not wait for that.
+fn give_back(bridge: &Arc<Bridge>, partitions: &[TopicPartition]) {
+    let numbers = partitions.iter().map(|(_, partition)| *partition);
+    let leave = bridge.under.lock().offsets.leave(numbers);
+    let giver = bridge.clone();
+    let spawned = std::thread::Builder::new()
+        .name("bridge-leave".to_owned())
+        .spawn(move || finish_leaving(&giver, leave, Instant::now() + FINISH));
+    if let Err(error) = spawned {
+        tracing::error!(%error, "no thread to finish downlink records with");
+        finish_leaving(bridge, leave, Instant::now());
+    }
+}
+
+fn finish_leaving(bridge: &Bridge, leave: u64, deadline: Instant) {
+    let left = {
+        let mut under = bridge.under.lock();
+        while !under.offsets.is_quiet(leave)
+            && !bridge.ended.wait_until(&mut under, deadline).timed_out()
+        {}
+        under.offsets.left(leave)
+    };
+    let Some(group) = bridge.group.get() else {
+        return;
+    };
+    let topic = &bridge.topic;
+    let moved: Vec<(&str, i32, i64)> = left
+        .iter()
+        .filter_map(|(partition, next)| next.map(|next| (&**topic, *partition, next)))
+        .collect();
+    // Commits may have failed on the way; the last one covers them.
+    if !moved.is_empty()
+        && let Err(error) = group.commit(&moved, true)
+    {
+        tracing::warn!(%error, "downlink offsets not committed at the handover: the next owner repeats");
+    }
+    let names = left.iter().map(|(number, _)| (topic.clone(), *number));
+    group.release(names.collect());
+}
+
 fn take(shared: &Arc<Shared>, bridge: &Bridge, record: Message) {
     let (partition, offset) = (record.partition, record.offset);
     let before = {
@@ -102,7 +181,7 @@ fn take(shared: &Arc<Shared>, bridge: &Bridge, record: Message) {
         under.offsets.begin(partition, offset);
         under.weights.insert((partition, offset), record.weight())
     };
-    // Read again after a change of the group: its end counts once, so the earlier reading counts now.
+    // Read again after a change of the group: its end frees one weight, so the earlier one is freed now.
     if let (Some(weight), Some(group)) = (before, bridge.group.get()) {
         group.processed(weight);
     }
@@ -172,8 +251,7 @@ pub fn dead_lettered(shared: &Arc<Shared>, token: u64) {
     };
     let found = bridge.under.lock().dead.remove(&token);
     if let Some((partition, offset)) = found {
-        shared.metrics.downlink_records.inc(DownlinkOutcome::Dead);
-        finish(bridge, partition, offset);
+        finish(shared, bridge, partition, offset, DownlinkOutcome::Dead);
     }
 }
 
@@ -187,26 +265,29 @@ pub fn done(shared: &Arc<Shared>, partition: i32, offset: i64, reached: bool) {
     } else {
         DownlinkOutcome::Nobody
     };
-    shared.metrics.downlink_records.inc(outcome);
-    finish(bridge, partition, offset);
+    finish(shared, bridge, partition, offset, outcome);
 }
 
-fn finish(bridge: &Bridge, partition: i32, offset: i64) {
-    let (weight, next) = {
-        let mut under = bridge.under.lock();
-        let weight = under.weights.remove(&(partition, offset));
-        (weight, under.offsets.end(partition, offset))
-    };
+fn finish(shared: &Shared, bridge: &Bridge, partition: i32, offset: i64, outcome: DownlinkOutcome) {
     let Some(group) = bridge.group.get() else {
         return;
     };
+    let mut under = bridge.under.lock();
+    let weight = under.weights.remove(&(partition, offset));
+    if let Some(moved) = under.offsets.end(partition, offset, outcome) {
+        for outcome in moved.passed {
+            shared.metrics.downlink_records.inc(outcome);
+        }
+        // With the lock held: commits keep their order, and none comes after the handover.
+        let commit = [(&*bridge.topic, partition, moved.next)];
+        if let Err(error) = group.commit(&commit, false) {
+            // The next commit of the partition covers it.
+            tracing::debug!(%error, partition, moved.next, "downlink offset not committed");
+        }
+    }
+    drop(under);
+    bridge.ended.notify_all();
     if let Some(weight) = weight {
         group.processed(weight);
-    }
-    if let Some(next) = next
-        && let Err(error) = group.commit(&[(&bridge.topic, partition, next)], false)
-    {
-        // The next commit of the partition covers it.
-        tracing::debug!(%error, partition, next, "downlink offset not committed");
     }
 }

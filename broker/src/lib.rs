@@ -6,6 +6,7 @@ pub mod bridge;
 pub mod directory;
 pub mod handshake;
 pub mod kafka;
+pub mod links;
 pub mod listener;
 pub mod owners;
 pub mod ownership;

@@ -31,6 +31,7 @@ mod session;
 mod shared;
 mod slot;
 mod subscribe;
+mod sync;
 mod uplink;
 mod will;
 
@@ -145,6 +146,7 @@ pub struct Shard {
     next_seq: u64,
     touched: Vec<ConnId>,
     commits: commit::Commits,
+    syncs: sync::Syncs,
     hits: Hits,
     /// Kept from message to message for its room.
     matched: Vec<deliver::Match>,
@@ -176,6 +178,7 @@ impl Shard {
             next_seq: 0,
             touched: Vec::new(),
             commits: commit::Commits::default(),
+            syncs: sync::Syncs::default(),
             hits: Hits::default(),
             matched: Vec::new(),
             turn: 0,
@@ -222,6 +225,7 @@ impl Shard {
         self.end_expired_sessions(view, fx);
         self.publish_due_wills(view, fx);
         self.refuse_late_connects(view, fx);
+        self.end_late_syncs(view, fx);
         if view.now >= self.last_sweep + 1000 {
             self.last_sweep = view.now;
             self.end_silent_connections(view, fx);
@@ -254,6 +258,7 @@ impl Shard {
             ("waiting for a commit", waiting),
             ("noted for a commit", noted),
             ("connacks", self.commits.connacks.len()),
+            ("waiting for other pods", self.syncs.len()),
             ("slots", of_slots.sum()),
         ]
     }

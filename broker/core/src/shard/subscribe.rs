@@ -2,7 +2,7 @@
 //! durable one the change is a marker in its slot's inbox, and SUBACK follows its commit: where
 //! the marker stands is where the subscription begins (architecture section 4).
 
-use super::commit::Waiter;
+use super::commit::{Answer, Waiter};
 use super::connection::{Ended, Flow};
 use super::effect::{ConnId, Effect, Topic, Write};
 use super::limits::fits;
@@ -203,7 +203,13 @@ impl Shard {
                 now.push((options, message));
             }
         }
-        if !durable || changes.is_empty() {
+        let subscribes = changes.iter().any(|(_, options)| options.is_some());
+        let commits = durable && !changes.is_empty();
+        let sync = match subscribes {
+            true => self.sync(view, commits, fx),
+            false => None,
+        };
+        if !commits && sync.is_none() {
             self.send(id, answer);
             self.send_retained(view, key, now, fx);
             return;
@@ -212,15 +218,17 @@ impl Shard {
         if isthmus_mqtt::encode::encode(answer, self.version(id), &mut bytes).is_err() {
             return self.end(view, id, Ended::Protocol(ReasonCode::UNSPECIFIED_ERROR), fx);
         }
-        self.mark(key, changes, by_inbox);
-        self.commit_for(
-            slot,
-            Waiter::Answer {
-                conn: id,
-                bytes,
-                retained: now,
-            },
-        );
+        let answer = Answer {
+            conn: id,
+            bytes,
+            retained: now,
+        };
+        if commits {
+            self.mark(key, changes, by_inbox);
+            self.commit_for(slot, Waiter::Answer(answer, sync));
+        } else {
+            self.answer(view, sync, answer, fx);
+        }
     }
 
     /// Writes the marker of a change, and the retained messages that are due behind it.
