@@ -5,7 +5,7 @@
 //!
 //! - **events**: [`Shard::connect`], [`Shard::received`], [`Shard::lost`], [`Shard::confirmed`],
 //!   [`Shard::committed`], [`Shard::live`], [`Shard::inbox`], [`Shard::bodies`],
-//!   [`Shard::downlink`], [`Shard::directory_changed`], [`Shard::tick`]
+//!   [`Shard::downlink`], [`Shard::refreshed`], [`Shard::directory_changed`], [`Shard::tick`]
 //! - **slots**: [`Shard::restore`], [`Shard::suspend_slot`], [`Shard::resume_slot`],
 //!   [`Shard::drop_slot`]
 
@@ -25,6 +25,7 @@ mod limits;
 mod live;
 mod publish;
 mod pump;
+mod replay;
 mod restore;
 mod route;
 mod session;
@@ -94,6 +95,8 @@ pub struct Config {
     pub session: isthmus_config::Session,
     /// Limits.
     pub limits: isthmus_config::Limits,
+    /// No other pod serves the instance: nobody else retains messages.
+    pub alone: bool,
 }
 
 /// What a shard has counted since it began, in plain integers.
@@ -138,6 +141,7 @@ pub struct Shard {
     conns: FxHashMap<ConnId, Conn>,
     index: Index,
     pending: FxHashMap<Token, Pending>,
+    refreshes: replay::Refreshes,
     wills: will::Wills,
     expiries: BTreeSet<(u64, usize, u64)>,
     next_token: Token,
@@ -170,6 +174,7 @@ impl Shard {
             conns: FxHashMap::default(),
             index: Index::default(),
             pending: FxHashMap::default(),
+            refreshes: replay::Refreshes::default(),
             wills: will::Wills::default(),
             expiries: BTreeSet::new(),
             next_token: 0,
@@ -222,6 +227,7 @@ impl Shard {
         self.end_expired_sessions(view, fx);
         self.publish_due_wills(view, fx);
         self.refuse_late_connects(view, fx);
+        self.end_late_refreshes(view, fx);
         if view.now >= self.last_sweep + 1000 {
             self.last_sweep = view.now;
             self.end_silent_connections(view, fx);
@@ -248,6 +254,7 @@ impl Shard {
             ("shared subscriptions", self.index.shared.len()),
             ("pending", self.pending.len()),
             ("lanes", self.lanes.len()),
+            ("refreshes", self.refreshes.len()),
             ("wills", self.wills.len()),
             ("expiries", self.expiries.len()),
             ("parked", self.parked.len()),

@@ -221,7 +221,10 @@ impl Shard {
     /// Whether everything has been committed.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.commits.running.is_none() && self.commits.noted.is_empty() && self.pending.is_empty()
+        self.commits.running.is_none()
+            && self.commits.noted.is_empty()
+            && self.pending.is_empty()
+            && self.refreshes.len() == 0
     }
 
     fn write_session(&mut self, key: usize, slot_no: u16, seen: i64, writes: &mut Vec<Write>) {

@@ -17,6 +17,7 @@ mod ordering;
 mod ownership;
 mod publish;
 mod queue;
+mod replay;
 mod retained;
 mod rights;
 mod sessions;

@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) retained: Retained,
     pub(crate) rights: Rights,
     pub(crate) backlogged: bool,
+    /// Nobody else retains messages.
+    pub(crate) alone: bool,
     pub(crate) log: Log,
     pub(crate) clients: Vec<Client>,
     pub(crate) conns: BTreeMap<ConnId, Link>,
@@ -97,7 +99,21 @@ impl World {
         Self::with(2, 4, |_, _| {})
     }
 
+    /// The same where other pods serve the instance as well.
+    pub(crate) fn beside_others() -> Self {
+        Self::among(false, 2, 4, |_, _| {})
+    }
+
     pub(crate) fn with(
+        shards: u16,
+        slots: u16,
+        tune: impl FnOnce(&mut isthmus_config::Session, &mut isthmus_config::Limits),
+    ) -> Self {
+        Self::among(true, shards, slots, tune)
+    }
+
+    pub(crate) fn among(
+        alone: bool,
         shards: u16,
         slots: u16,
         tune: impl FnOnce(&mut isthmus_config::Session, &mut isthmus_config::Limits),
@@ -121,6 +137,7 @@ impl World {
             retained: Retained::default(),
             rights: Rights::default(),
             backlogged: false,
+            alone,
             log: Log::new(slots),
             clients: Vec::new(),
             conns: BTreeMap::new(),
@@ -146,6 +163,7 @@ impl World {
             start: self.start,
             session: self.session.clone(),
             limits: self.limits.clone(),
+            alone: self.alone,
         }
     }
 
