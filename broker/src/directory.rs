@@ -177,7 +177,8 @@ impl Directory {
                         parent.map(Arc::new),
                     );
                 }
-                Entry::Other(_) => {}
+                // Whoever links to the pods is told of them.
+                Entry::Pod(..) | Entry::Other(_) => {}
             }
         }
         if !changes.is_empty() {

@@ -24,7 +24,7 @@ use crate::listener::{ConnectionGuard, ListenerKind};
 use crate::telemetry::Metrics;
 use crate::websocket;
 use connect::{Checks, Head};
-pub use handover::{Accepted, Handover, Refused, Transport};
+pub use handover::{Accepted, Handover, Pipe, Refused, Transport};
 pub use refusal::Refusal;
 
 /// For the HTTP upgrade and the CONNECT together.
@@ -238,7 +238,7 @@ impl Handshake {
             peer,
             listener,
             received_at,
-            guard,
+            guard: Some(guard),
         });
     }
 
@@ -332,6 +332,32 @@ impl Handshake {
                 return Err(Refusal::Closed);
             }
         }
+    }
+}
+
+/// Nobody serves the client's slot: CONNACK 0x88, in 3.x 0x03.
+pub async fn refuse_unserved(accepted: Accepted) {
+    let why = Refusal::Unserved;
+    tracing::debug!(peer = %accepted.peer, client_id = accepted.client_id, %why, "CONNECT refused");
+    let connect = match isthmus_mqtt::frame(&accepted.buffered, usize::MAX) {
+        Ok(Some(frame)) => isthmus_mqtt::decode(frame, isthmus_mqtt::Version::V311).ok(),
+        _ => None,
+    };
+    let Some(isthmus_mqtt::Packet::Connect(connect)) = connect else {
+        return;
+    };
+    let connack = why.connack(connect.version, connect.maximum_packet_size);
+    let connack = connack.unwrap_or_default();
+    match accepted.transport {
+        Transport::Tcp(mut stream) => goodbye(&mut stream, Some(&connack)).await,
+        Transport::Detached(stream) => {
+            if let Ok(mut stream) = TcpStream::from_std(stream) {
+                goodbye(&mut stream, Some(&connack)).await;
+            }
+        }
+        // Fits into the pipe, so this waits for nobody; the other end sees it through.
+        Transport::WebSocket(mut pipe) => drop(pipe.write_all(&connack).await),
+        Transport::Pipe(mut pipe) => drop(pipe.write_all(&connack).await),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod directory;
 pub mod fresh;
 pub mod handshake;
 pub mod kafka;
+pub mod links;
 pub mod listener;
 pub mod owners;
 pub mod ownership;

@@ -7,7 +7,8 @@ use crate::auth::Authenticator;
 use crate::directory::Directory;
 use crate::fresh::Fresh;
 use crate::handshake::{Accepted, Handshake};
-use crate::kafka::Kafka;
+use crate::kafka::{Kafka, Topics};
+use crate::links::{self, Home, Links, bring_home};
 use crate::owners::Owners;
 use crate::ownership::Ownership;
 use crate::shared::{Clock, Door, Event, Shared};
@@ -19,16 +20,20 @@ use caches::{follow_directory, follow_retained};
 use isthmus_config::BrokerConfig;
 use isthmus_core::hash;
 use isthmus_core::record::OwnerRecord;
+use isthmus_kafka::directory::{self, DirectoryWriter, Entry};
 use isthmus_kafka::reader::Reader;
 use parking_lot::{Mutex, RwLock};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// How long the end may take before the process goes anyway; Kafka keeps what was acknowledged.
 const GRACE: Duration = Duration::from_secs(20);
+/// How long one attempt to write this pod's address may take.
+const ANNOUNCE: Duration = Duration::from_secs(10);
 /// How long giving up `mq2mqtt` may take.
 const LEAVE: Duration = Duration::from_secs(3);
 /// A shard that does not move for so long is stuck.
@@ -53,8 +58,13 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
     })?;
     let (http, address) = listener::bind("monitoring.address", &config.monitoring.address)?;
     tracing::info!(node = config.node, version = env!("CARGO_PKG_VERSION"), monitoring = %address, "starting");
-    let (ways, ends): (Vec<_>, Vec<_>) = (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
     let clock = Clock::new();
+    let peers = match &config.peers {
+        Some(peers) => Some(listener::bind("peers.address", &peers.address)?),
+        None => None,
+    };
+    let links = Links::new(&config)?;
+    let (ways, ends): (Vec<_>, Vec<_>) = (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
     let shared = Arc::new(Shared {
         clock,
         routes: RwLock::default(),
@@ -75,6 +85,10 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
         kafka: OnceLock::new(),
         bridge: OnceLock::new(),
         live_bytes: AtomicU64::new(0),
+        live_room: Notify::new(),
+        slots_here: (0..config.slots).map(|_| AtomicBool::new(false)).collect(),
+        inbox_topic: Topics::new(&config).inbox().to_string(),
+        links,
         retained_seq: AtomicU64::new(1),
         next_conn: AtomicU64::new(1),
         config,
@@ -88,7 +102,8 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
         liveness: Arc::new(move || beats.check(STUCK)),
     };
     tokio::spawn(server::run(http, monitoring, stopped(stopping.clone())));
-    let started = start(&shared, ends, &heartbeats);
+    let pod = peers.map(|(listener, bound)| announced(&shared, listener, bound));
+    let started = start(&shared, ends, &heartbeats, pod);
     let running = tokio::select! {
         started = started => Some(started?),
         _ = terminate.recv() => None,
@@ -109,6 +124,46 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
     serving.abort_all();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Other pods may link to this one; what the directory is to say of it.
+fn announced(shared: &Arc<Shared>, listener: tokio::net::TcpListener, bound: SocketAddr) -> Entry {
+    let served = links::listen(shared.clone(), listener);
+    tokio::spawn(async move {
+        if let Err(error) = served.await {
+            tracing::error!(%error, "other brokers cannot link to this one");
+        }
+    });
+    let advertised = shared.config.peers.as_ref().map(|peers| &*peers.advertised);
+    let advertised = advertised.unwrap_or_default();
+    let address = match advertised.strip_suffix(":0") {
+        Some(host) => format!("{host}:{}", bound.port()),
+        None => advertised.to_owned(),
+    };
+    let pod = directory::Pod {
+        v: directory::VERSION,
+        address,
+        start: shared.clock.start(),
+    };
+    Entry::Pod(shared.config.node.clone(), Some(pod))
+}
+
+/// Writes what others need to find this pod; without it they cannot link, so it is tried for ever.
+async fn announce(shared: &Arc<Shared>, pod: Entry) {
+    let bootstrap = shared.config.kafka.bootstrap_servers.clone();
+    let topic = Topics::new(&shared.config).names().directory();
+    let written = tokio::task::spawn_blocking(move || {
+        loop {
+            let deadline = Instant::now() + ANNOUNCE;
+            let written = DirectoryWriter::new(&bootstrap, &topic)
+                .and_then(|writer| writer.write(std::slice::from_ref(&pod), deadline));
+            match written {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%error, "this pod is not in the directory yet"),
+            }
+        }
+    });
+    let _ = written.await;
 }
 
 fn shards(config: &BrokerConfig) -> anyhow::Result<u16> {
@@ -138,6 +193,7 @@ async fn start(
     shared: &Arc<Shared>,
     ends: Vec<mpsc::UnboundedReceiver<Event>>,
     heartbeats: &Heartbeats,
+    pod: Option<Entry>,
 ) -> anyhow::Result<Running> {
     crate::kafka::end_predecessor(shared).await;
     let mut readers = Vec::new();
@@ -177,6 +233,9 @@ async fn start(
                     Err(error) => tracing::error!(%error, number, "a shard has no runtime"),
                 }
             })?;
+    }
+    if let Some(pod) = pod {
+        announce(shared, pod).await;
     }
     // The group's events find the clients there.
     let ownership = Ownership::prepare(shared)?;
@@ -261,7 +320,13 @@ fn doors(shared: &Arc<Shared>, authenticator: &Arc<Authenticator>) -> Vec<Arc<Ha
     let door = |here: usize| {
         let to = shared.clone();
         let accepted = move |mut accepted: Accepted| {
-            let shard = to.shard_of(hash::slot(&accepted.client_id, to.config.slots));
+            let slot = hash::slot(&accepted.client_id, to.config.slots);
+            if matches!(Home::of(&to, slot), Home::Away) {
+                let to = to.clone();
+                tokio::task::spawn_local(bring_home(to, accepted));
+                return;
+            }
+            let shard = to.shard_of(slot);
             if shard != here {
                 match accepted.transport.detach() {
                     Ok(transport) => accepted.transport = transport,

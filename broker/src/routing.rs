@@ -1,8 +1,8 @@
 //! The routing table of all slots, followed from `<i>.routes`, where each slot's owner writes it.
 
 use crate::kafka::Topics;
-use crate::shared::Shared;
-use isthmus_core::record::{OWNER_KEY, RouteRecord, decode};
+use crate::shared::{Event, Shared};
+use isthmus_core::record::{OWNER_KEY, OwnerRecord, ROUTE_NUMBER, RouteRecord, decode};
 use isthmus_core::routes::Kinds;
 use isthmus_kafka::reader::{Reader, ReaderConfig, ReaderEvent};
 use isthmus_kafka::record::Message;
@@ -37,18 +37,29 @@ pub fn follow(
     })?)
 }
 
-fn route(shared: &Shared, record: &Message) -> anyhow::Result<()> {
+fn route(shared: &Arc<Shared>, record: &Message) -> anyhow::Result<()> {
     let slot = u16::try_from(record.partition)?;
     let key = record.key.as_deref().unwrap_or_default();
     if key == OWNER_KEY {
-        let owner = record.value.as_deref().map(decode).transpose()?;
+        let owner: Option<OwnerRecord> = record.value.as_deref().map(decode).transpose()?;
+        if let Some(owner) = &owner {
+            let peer = shared.links.number(shared, &owner.node);
+            shared.routes.write().owned(slot, owner.start, peer);
+        }
         shared.owners.set(slot, owner);
+        if shared.owners.is_ours(slot) {
+            shared.tell_slot(slot, Event::Named(slot));
+        }
         return Ok(());
     }
     // What we wrote ourselves is in the table already, and may be out of date here.
     if shared.owners.is_ours(slot) {
         return Ok(());
     }
+    let number = record.headers.iter().find(|(name, _)| name == ROUTE_NUMBER);
+    let number =
+        number.and_then(|(_, value)| std::str::from_utf8(value.as_deref()?).ok()?.parse().ok());
+    let number = number.unwrap_or(0);
     let kinds = match record.value.as_deref() {
         Some(value) => decode::<RouteRecord>(value)?.kinds,
         None => Kinds::default(),
@@ -56,6 +67,6 @@ fn route(shared: &Shared, record: &Message) -> anyhow::Result<()> {
     shared
         .routes
         .write()
-        .set(slot, std::str::from_utf8(key)?, kinds);
+        .logged(slot, std::str::from_utf8(key)?, kinds, number);
     Ok(())
 }

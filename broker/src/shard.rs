@@ -13,7 +13,7 @@ mod rights;
 mod system;
 
 use crate::handshake::Accepted;
-use crate::shared::{Door, Event, Shared};
+use crate::shared::{Door, Event, From, Shared};
 use crate::telemetry::Heartbeat;
 use isthmus_core::shard::{Config, ConnId, Connecting, Effect, Ended, Shard, View};
 use isthmus_mqtt::{Packet, Version};
@@ -114,7 +114,7 @@ struct Started {
     id: ConnId,
     link: Rc<Link>,
     way: link::Way,
-    guard: crate::listener::ConnectionGuard,
+    guard: Option<crate::listener::ConnectionGuard>,
     buffered: Vec<u8>,
 }
 
@@ -287,12 +287,20 @@ impl Worker {
             }
             Event::Live(from, live) => {
                 let size = live.message.size() as u64;
-                self.shared.live_bytes.fetch_sub(size, Ordering::Relaxed);
+                self.shared.live_gone(size);
                 let reached = self.act(|core, view, fx| core.live(view, &live, fx));
-                if let Some(token) = live.answer {
-                    self.shared
-                        .tell(usize::from(from), Event::LiveAnswer(token, reached));
+                match (from, live.answer) {
+                    (From::Shard(shard), Some(token)) => {
+                        let answer = Event::LiveAnswer(token, reached);
+                        self.shared.tell(usize::from(shard), answer);
+                    }
+                    (From::Peer(Some(gather)), _) => gather.done(reached),
+                    (From::Shard(_), None) | (From::Peer(None), _) => {}
                 }
+                Ok(())
+            }
+            Event::Synced(token) => {
+                self.act(|core, view, fx| core.synced(view, token, fx));
                 Ok(())
             }
             Event::LiveAnswer(token, reached) => {
@@ -313,6 +321,11 @@ impl Worker {
                 records,
             } => {
                 self.act(|core, view, fx| core.drop_slot(view, slot, fx));
+                self.shared
+                    .routes
+                    .write()
+                    .owned(slot, self.shared.clock.start(), None);
+                self.shared.set_here(slot, true);
                 self.act(|core, view, fx| core.restore(view, slot, position, &records, fx))
             }
             Event::Resume(slot, answer) => {
@@ -322,6 +335,10 @@ impl Worker {
             }
             Event::Suspend(slot) => {
                 self.core.suspend_slot(slot);
+                Ok(())
+            }
+            Event::Named(slot) => {
+                self.act(|core, view, fx| core.clear_routes(view, slot, fx));
                 Ok(())
             }
             Event::Downlink(record) => {

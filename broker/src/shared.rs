@@ -5,6 +5,7 @@ use crate::directory::Directory;
 use crate::fresh::Fresh;
 use crate::handshake::{Accepted, Handshake, Incoming};
 use crate::kafka::Kafka;
+use crate::links::{Gather, Links};
 use crate::owners::Owners;
 use crate::telemetry::{Metrics, Readiness};
 use isthmus_core::retained::Retained;
@@ -14,10 +15,10 @@ use isthmus_kafka::group::GroupHandle;
 use isthmus_kafka::record::Message;
 use isthmus_mqtt::ReasonCode;
 use parking_lot::RwLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// Bytes of live messages that may wait between shards before publishers are slowed.
 const MAX_LIVE_BYTES: u64 = 64 << 20;
@@ -75,6 +76,14 @@ pub struct Door {
     pub closing: watch::Receiver<bool>,
 }
 
+/// Who wants to know how many a live message has reached.
+pub enum From {
+    /// A shard of this process, where the message asks for an answer.
+    Shard(u16),
+    /// Another pod, if it does.
+    Peer(Option<Arc<Gather>>),
+}
+
 /// What reaches a shard from outside its connections.
 pub enum Event {
     /// A connection whose handshake this shard makes.
@@ -87,8 +96,10 @@ pub enum Event {
     Committed(u64),
     /// A commit was refused: the group is lost.
     Fenced(u64),
-    /// A live message from another shard, with the shard to answer.
-    Live(u16, Box<Live>),
+    /// A live message from another shard or pod.
+    Live(From, Box<Live>),
+    /// All linked pods have applied the routes of this shard up to where it asked.
+    Synced(Token),
     /// The answer to one of ours.
     LiveAnswer(Token, usize),
     /// Records of the shard's inboxes.
@@ -109,6 +120,8 @@ pub enum Event {
     Resume(u16, oneshot::Sender<Option<i64>>),
     /// The group is lost; the slot's clients stay.
     Suspend(u16),
+    /// The routes name this process as a slot's owner: all that earlier ones wrote has been read.
+    Named(u16),
     /// A record of `mq2mqtt`.
     Downlink(Box<Downlink>),
     /// The retained messages are read as far as they went when this was asked for.
@@ -151,6 +164,14 @@ pub struct Shared {
     pub bridge: OnceLock<Arc<crate::bridge::Bridge>>,
     /// Bytes of live messages between shards, handed over and not yet delivered.
     pub live_bytes: AtomicU64,
+    /// There is room again for live bytes.
+    pub live_room: Notify,
+    /// The slots that a shard of this process has in memory.
+    pub slots_here: Vec<AtomicBool>,
+    /// The topic whose partitions are the slots.
+    pub inbox_topic: String,
+    /// The other pods.
+    pub links: Links,
     /// Numbers our retained messages.
     pub retained_seq: AtomicU64,
     /// Numbers connections.
@@ -199,6 +220,42 @@ impl Shared {
     #[must_use]
     pub fn all_slots_open(&self) -> bool {
         self.unserved.iter().all(|n| n.load(Ordering::Relaxed) == 0)
+    }
+
+    /// Whether this process is to have a slot's clients.
+    #[must_use]
+    pub fn serves(&self, slot: u16) -> bool {
+        let here = self.slots_here.get(usize::from(slot));
+        here.is_some_and(|here| here.load(Ordering::Acquire))
+            || self
+                .slots_group
+                .get()
+                .is_some_and(|group| group.owns(&self.inbox_topic, i32::from(slot)))
+    }
+
+    /// A shard has taken a slot into memory, or has dropped it.
+    pub fn set_here(&self, slot: u16, here: bool) {
+        if let Some(known) = self.slots_here.get(usize::from(slot)) {
+            known.store(here, Ordering::Release);
+        }
+    }
+
+    /// Live bytes have reached where they were to go.
+    pub fn live_gone(&self, bytes: u64) {
+        let before = self.live_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if before > MAX_LIVE_BYTES && before.saturating_sub(bytes) <= MAX_LIVE_BYTES {
+            self.live_room.notify_waiters();
+        }
+    }
+
+    /// Waits while too many live bytes are on their way: another pod is not read meanwhile.
+    pub async fn live_room(&self) {
+        while self.live_bytes.load(Ordering::Relaxed) > MAX_LIVE_BYTES {
+            let room = self.live_room.notified();
+            if self.live_bytes.load(Ordering::Relaxed) > MAX_LIVE_BYTES {
+                room.await;
+            }
+        }
     }
 
     /// Whether publishers are to be read more slowly: too much waits for Kafka or for other shards.

@@ -73,7 +73,7 @@ fn managed_by(entry: &Entry) -> Option<ManagedBy> {
         Entry::User(_, user) => user.as_ref().map(|u| u.managed_by),
         Entry::Acl(_, acl) => acl.as_ref().map(|a| a.managed_by),
         Entry::Parent(_, parent) => parent.as_ref().map(|p| p.managed_by),
-        Entry::Other(_) => None,
+        Entry::Pod(..) | Entry::Other(_) => None,
     }
 }
 
@@ -82,7 +82,7 @@ fn removal(entry: &Entry) -> Option<Entry> {
         Entry::User(name, _) => Some(Entry::User(name.clone(), None)),
         Entry::Acl(name, _) => Some(Entry::Acl(name.clone(), None)),
         Entry::Parent(name, _) => Some(Entry::Parent(name.clone(), None)),
-        Entry::Other(_) => None,
+        Entry::Pod(..) | Entry::Other(_) => None,
     }
 }
 
@@ -90,6 +90,7 @@ fn thing(entry: &Entry) -> String {
     match entry {
         Entry::User(name, _) | Entry::Acl(name, _) => format!("user {name}"),
         Entry::Parent(name, _) => format!("parent topic {name}"),
+        Entry::Pod(node, _) => format!("broker {node}"),
         Entry::Other(key) => key.clone(),
     }
 }

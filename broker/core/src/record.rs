@@ -249,6 +249,9 @@ pub struct RouteRecord {
 /// marks the keys that are none.
 pub const OWNER_KEY: &[u8] = b"!owner";
 
+/// The header of a route record with the number of the change, decimal.
+pub const ROUTE_NUMBER: &str = "number";
+
 /// `!owner` of the routes topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnerRecord {

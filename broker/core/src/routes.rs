@@ -1,10 +1,11 @@
 //! Which slots have subscribers for a Topic Name, and of which kind: what a publisher needs to
 //! know about every other session. Shared by all shards of a process; changed by the owners'
-//! route records.
+//! route records, which come twice: at once by the links between pods, and by the log. An owner
+//! numbers its changes, so that what the log still brings never undoes what a link has said.
 
 use crate::filter::FilterTree;
 use isthmus_mqtt::topic;
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How the subscribers of one slot want a message.
@@ -53,7 +54,21 @@ struct Group {
 pub struct Routes {
     plain: FilterTree<SlotKinds>,
     shared: FilterTree<Vec<Group>>,
-    of_slot: rustc_hash::FxHashMap<u16, FxHashSet<Box<str>>>,
+    of_slot: FxHashMap<u16, FxHashMap<Box<str>, Known>>,
+    /// Which pod has a slot that is not this one's.
+    elsewhere: FxHashMap<u16, u16>,
+    linked: bool,
+}
+
+/// What is known of one slot's interest in one filter.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// The number of its last change.
+    number: u64,
+    /// The start of the pod that said so by its link; 0 when the log has said it.
+    said_by: u64,
+    /// The log has not yet said that nobody is left.
+    gone: bool,
 }
 
 /// A shared subscription that matches: its group, inner filter and the slots with members.
@@ -97,12 +112,93 @@ impl Hits {
 impl Routes {
     /// Says what a slot has for a filter (`$share/…` included); no kinds takes it out.
     pub fn set(&mut self, slot: u16, filter: &str, kinds: Kinds) {
+        self.logged(slot, filter, kinds, 0);
+    }
+
+    /// A slot of this pod: the change with this number is the last word.
+    pub fn own(&mut self, slot: u16, filter: &str, kinds: Kinds, number: u64) {
+        self.note(slot, filter, kinds, number, 0);
+        self.put(slot, filter, kinds);
+    }
+
+    /// The log's word about a slot.
+    pub fn logged(&mut self, slot: u16, filter: &str, kinds: Kinds, number: u64) {
+        if self
+            .known(slot, filter)
+            .is_none_or(|known| known.number <= number)
+        {
+            self.own(slot, filter, kinds, number);
+        }
+    }
+
+    /// A link's word about a slot; `start` is that of the pod that says it.
+    pub fn linked(&mut self, slot: u16, filter: &str, kinds: Kinds, number: u64, start: u64) {
+        let older =
+            |known: &Known| known.number < number || (known.said_by != 0 && known.said_by != start);
+        if self.known(slot, filter).is_none_or(|known| older(&known)) {
+            self.note(slot, filter, kinds, number, start.max(1));
+            self.put(slot, filter, kinds);
+        }
+    }
+
+    /// A slot has a new owner: what only the link of an earlier one has said is void. `peer`: a
+    /// pod that is not this one.
+    pub fn owned(&mut self, slot: u16, start: u64, peer: Option<u16>) {
+        match peer {
+            Some(peer) => drop(self.elsewhere.insert(slot, peer)),
+            None => drop(self.elsewhere.remove(&slot)),
+        }
+        let known = self.of_slot.get(&slot).into_iter().flatten();
+        let void = known.filter(|(_, known)| known.said_by != 0 && known.said_by != start);
+        for filter in void.map(|(filter, _)| filter.clone()).collect::<Vec<_>>() {
+            self.own(slot, &filter, Kinds::default(), 0);
+        }
+    }
+
+    /// The pod that has a slot, where it is another than this one.
+    #[must_use]
+    pub fn peer_of(&self, slot: u16) -> Option<u16> {
+        self.elsewhere.get(&slot).copied()
+    }
+
+    /// Whether other pods are linked, and so are to be told and asked.
+    pub fn set_linked(&mut self, linked: bool) {
+        self.linked = linked;
+    }
+
+    /// See [`Routes::set_linked`].
+    #[must_use]
+    pub fn is_linked(&self) -> bool {
+        self.linked
+    }
+
+    /// The highest number of a slot's changes.
+    #[must_use]
+    pub fn highest(&self, slot: u16) -> u64 {
+        let known = self.of_slot.get(&slot).into_iter().flatten();
+        known.map(|(_, known)| known.number).max().unwrap_or(0)
+    }
+
+    fn known(&self, slot: u16, filter: &str) -> Option<Known> {
+        self.of_slot.get(&slot)?.get(filter).copied()
+    }
+
+    fn note(&mut self, slot: u16, filter: &str, kinds: Kinds, number: u64, said_by: u64) {
         let of_slot = self.of_slot.entry(slot).or_default();
-        if kinds == Kinds::default() {
+        let gone = kinds == Kinds::default();
+        if gone && said_by == 0 {
             of_slot.remove(filter);
         } else {
-            of_slot.insert(filter.into());
+            let known = Known {
+                number,
+                said_by,
+                gone,
+            };
+            of_slot.insert(filter.into(), known);
         }
+    }
+
+    fn put(&mut self, slot: u16, filter: &str, kinds: Kinds) {
         let Some((group, inner)) = topic::parse_shared(filter) else {
             let slots = self.plain.entry(filter, Vec::new);
             set_slot(slots, slot, kinds);
@@ -140,7 +236,10 @@ impl Routes {
     pub fn filters_of(&self, slot: u16) -> Vec<Box<str>> {
         self.of_slot
             .get(&slot)
-            .map(|set| set.iter().cloned().collect())
+            .map(|known| {
+                let left = known.iter().filter(|(_, known)| !known.gone);
+                left.map(|(filter, _)| filter.clone()).collect()
+            })
             .unwrap_or_default()
     }
 
@@ -217,6 +316,47 @@ fn set_slot(slots: &mut SlotKinds, slot: u16, kinds: Kinds) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn kinds(routes: &Routes, name: &str) -> SlotKinds {
+        let mut hits = Hits::default();
+        routes.matches(name, &mut hits);
+        hits.slots
+    }
+
+    #[test]
+    fn what_the_log_still_brings_does_not_undo_what_a_link_has_said() {
+        let mut routes = Routes::default();
+        routes.linked(1, "a", Kinds::LIVE, 7, 100);
+        routes.linked(1, "a", Kinds::default(), 8, 100);
+        routes.linked(1, "a", Kinds::DURABLE, 9, 100);
+        routes.logged(1, "a", Kinds::LIVE, 7);
+        routes.logged(1, "a", Kinds::default(), 8);
+        assert_eq!(kinds(&routes, "a"), [(1, Kinds::DURABLE)]);
+        routes.logged(1, "a", Kinds::DURABLE, 9);
+        routes.linked(1, "a", Kinds::default(), 10, 100);
+        routes.logged(1, "a", Kinds::DURABLE, 9);
+        assert_eq!(kinds(&routes, "a"), []);
+        assert!(routes.filters_of(1).is_empty());
+        routes.logged(1, "a", Kinds::default(), 10);
+        routes.logged(1, "a", Kinds::LIVE, 11);
+        assert_eq!(kinds(&routes, "a"), [(1, Kinds::LIVE)]);
+        assert_eq!(routes.highest(1), 11);
+    }
+
+    #[test]
+    fn a_new_owner_voids_what_only_the_link_of_the_last_one_has_said() {
+        let mut routes = Routes::default();
+        routes.linked(1, "said", Kinds::LIVE, 5, 100);
+        routes.linked(1, "new", Kinds::LIVE, 9, 200);
+        routes.logged(1, "logged", Kinds::LIVE, 4);
+        routes.owned(1, 200, Some(3));
+        assert_eq!(routes.peer_of(1), Some(3));
+        assert_eq!(kinds(&routes, "said"), []);
+        assert_eq!(kinds(&routes, "new"), [(1, Kinds::LIVE)]);
+        assert_eq!(kinds(&routes, "logged"), [(1, Kinds::LIVE)]);
+        routes.owned(1, 300, None);
+        assert_eq!(routes.peer_of(1), None);
+    }
 
     #[test]
     fn each_slot_comes_once_with_all_its_kinds() {

@@ -32,6 +32,7 @@ mod session;
 mod shared;
 mod slot;
 mod subscribe;
+mod sync;
 mod uplink;
 mod will;
 
@@ -149,6 +150,7 @@ pub struct Shard {
     next_seq: u64,
     touched: Vec<ConnId>,
     commits: commit::Commits,
+    syncs: sync::Syncs,
     hits: Hits,
     /// Kept from message to message for its room.
     matched: Vec<deliver::Match>,
@@ -181,6 +183,7 @@ impl Shard {
             next_seq: 0,
             touched: Vec::new(),
             commits: commit::Commits::default(),
+            syncs: sync::Syncs::default(),
             hits: Hits::default(),
             matched: Vec::new(),
             turn: 0,
@@ -228,6 +231,7 @@ impl Shard {
         self.publish_due_wills(view, fx);
         self.refuse_late_connects(view, fx);
         self.end_late_refreshes(view, fx);
+        self.end_late_syncs(view, fx);
         if view.now >= self.last_sweep + 1000 {
             self.last_sweep = view.now;
             self.end_silent_connections(view, fx);
@@ -261,6 +265,7 @@ impl Shard {
             ("waiting for a commit", waiting),
             ("noted for a commit", noted),
             ("connacks", self.commits.connacks.len()),
+            ("waiting for other pods", self.syncs.len()),
             ("slots", of_slots.sum()),
         ]
     }

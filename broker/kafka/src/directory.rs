@@ -77,6 +77,18 @@ pub enum ParentType {
     PartitionOrdered,
 }
 
+/// `pod/<node>`: a broker that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pod {
+    /// Record version.
+    pub v: u32,
+    /// `host:port` where other brokers link to it.
+    pub address: String,
+    /// Which start of it, epoch ms.
+    pub start: u64,
+}
+
 /// One record of the directory, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -86,6 +98,8 @@ pub enum Entry {
     Acl(String, Option<Acl>),
     /// `parent/…`
     Parent(String, Option<Parent>),
+    /// `pod/…`
+    Pod(String, Option<Pod>),
     /// A kind that this release does not know: of no concern to it.
     Other(String),
 }
@@ -132,6 +146,7 @@ impl Entry {
             "user" => Self::User(name, parse(text, value)?),
             "acl" => Self::Acl(name, parse(text, value)?),
             "parent" => Self::Parent(name, parse(text, value)?),
+            "pod" => Self::Pod(name, parse(text, value)?),
             _ => Self::Other(text.to_owned()),
         })
     }
@@ -143,6 +158,7 @@ impl Entry {
             Self::User(name, value) => (format!("user/{name}"), value.as_ref().and_then(json)),
             Self::Acl(name, value) => (format!("acl/{name}"), value.as_ref().and_then(json)),
             Self::Parent(name, value) => (format!("parent/{name}"), value.as_ref().and_then(json)),
+            Self::Pod(name, value) => (format!("pod/{name}"), value.as_ref().and_then(json)),
             Self::Other(key) => (key.clone(), None),
         }
     }

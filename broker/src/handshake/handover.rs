@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::Refusal;
 use crate::listener::{ConnectionGuard, ListenerKind};
 use crate::websocket::WebSocketPipe;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A client that may have its session.
 #[derive(Debug)]
@@ -29,8 +30,9 @@ pub struct Accepted {
     pub listener: ListenerKind,
     /// When its socket was accepted.
     pub received_at: Instant,
-    /// Its place among the pod's connections: keep it as long as the connection.
-    pub guard: ConnectionGuard,
+    /// Its place among the pod's connections: keep it as long as the connection. None: it is
+    /// connected to another pod.
+    pub guard: Option<ConnectionGuard>,
 }
 
 /// How a connection is read and written.
@@ -42,6 +44,19 @@ pub enum Transport {
     Detached(std::net::TcpStream),
     /// Reads and writes MQTT bytes.
     WebSocket(WebSocketPipe),
+    /// A client of another pod.
+    Pipe(Box<dyn Pipe>),
+}
+
+/// Something that is read and written like a socket, on any runtime.
+pub trait Pipe: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Pipe for T {}
+
+impl std::fmt::Debug for dyn Pipe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pipe")
+    }
 }
 
 impl Transport {

@@ -50,6 +50,9 @@ pub enum Refusal {
     /// Not let in.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// Its slot has no owner.
+    #[error("no broker serves its session now")]
+    Unserved,
     /// This pod is shutting down.
     #[error("this server is shutting down")]
     ShuttingDown,
@@ -85,6 +88,7 @@ impl Refusal {
             Self::Auth(AuthError::AnonymousRefused) => RefusalReason::Anonymous,
             Self::Auth(AuthError::BadCredentials) => RefusalReason::BadCredentials,
             Self::Auth(AuthError::Busy) => RefusalReason::Busy,
+            Self::Unserved => RefusalReason::Unserved,
             Self::ShuttingDown => RefusalReason::ShuttingDown,
         }
     }
@@ -105,7 +109,7 @@ impl Refusal {
             }
             Self::AuthenticationMethod => Some(ReasonCode::BAD_AUTHENTICATION_METHOD),
             Self::Auth(error) => Some(error.reason_code()),
-            Self::ShuttingDown => Some(ReasonCode::SERVER_UNAVAILABLE),
+            Self::Unserved | Self::ShuttingDown => Some(ReasonCode::SERVER_UNAVAILABLE),
         }
     }
 

@@ -95,6 +95,7 @@ pub(super) fn follow_directory(
             record.key.as_deref().unwrap_or_default(),
             record.value.as_deref(),
         ) {
+            Ok(Entry::Pod(node, pod)) => shared.links.pod(&shared, &node, pod),
             Ok(entry) => {
                 if let Some(entries) = warming.lock().as_mut() {
                     return entries.push(entry);

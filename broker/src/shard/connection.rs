@@ -6,13 +6,15 @@
 
 use super::Worker;
 use super::link::{Link, READ_AGAIN, Way};
-use crate::websocket::WebSocketPipe;
+use crate::handshake::Pipe;
 use isthmus_core::shard::{ConnId, Flow};
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::ErrorKind;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 /// How long the last bytes of a connection may take.
@@ -42,7 +44,7 @@ pub(super) async fn serve(
 ) {
     match way {
         Way::Tcp(stream) => tcp(&worker, &scratch, id, &link, &stream, buffered).await,
-        Way::WebSocket(pipe) => web_socket(&worker, id, &link, pipe, buffered).await,
+        Way::Pipe(stream) => pipe(&worker, &scratch, id, &link, stream, buffered).await,
     }
     let mut worker = worker.borrow_mut();
     worker.act(|core, view, fx| core.lost(view, id, fx));
@@ -256,11 +258,12 @@ async fn last_bytes(worker: &Rc<RefCell<Worker>>, id: ConnId, stream: &TcpStream
     .await;
 }
 
-async fn web_socket(
+async fn pipe(
     worker: &Rc<RefCell<Worker>>,
+    scratch: &Rc<RefCell<Vec<u8>>>,
     id: ConnId,
     link: &Rc<Link>,
-    pipe: WebSocketPipe,
+    pipe: Box<dyn Pipe>,
     buffered: Vec<u8>,
 ) {
     let (mut from, mut to) = tokio::io::split(pipe);
@@ -269,7 +272,6 @@ async fn web_socket(
         until: None,
         next: Next::Pause,
     };
-    let mut chunk = vec![0; 4096];
     let mut outgoing: Vec<u8> = Vec::new();
     let mut sent = 0;
     loop {
@@ -303,12 +305,29 @@ async fn web_socket(
                 Ok(written) if written > 0 => sent += written,
                 _ => return,
             },
-            read = from.read(&mut chunk), if reading.reads() => match read {
-                Ok(read) if read > 0 => {
-                    reading.took(worker, id, link, chunk.get(..read).unwrap_or_default());
+            read = fresh(&mut from, scratch), if reading.reads() => match read {
+                Some(read) => {
+                    let scratch = scratch.borrow();
+                    reading.took(worker, id, link, scratch.get(..read).unwrap_or_default());
                 }
-                _ => return,
+                None => return,
             },
         }
     }
+}
+
+/// Reads into the thread's buffer, which is held for no longer than a look; `None` at the end. It
+/// is to be used before anything else is awaited.
+async fn fresh(from: &mut (impl AsyncRead + Unpin), scratch: &RefCell<Vec<u8>>) -> Option<usize> {
+    poll_fn(|cx| {
+        let mut scratch = scratch.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut scratch);
+        let read = Pin::new(&mut *from).poll_read(cx, &mut buffer);
+        read.map(|read| {
+            read.ok()
+                .map(|()| buffer.filled().len())
+                .filter(|read| *read > 0)
+        })
+    })
+    .await
 }

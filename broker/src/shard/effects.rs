@@ -1,8 +1,8 @@
 //! What the core asks for, done.
 
 use super::Worker;
-use crate::shared::Event;
-use isthmus_core::shard::Effect;
+use crate::shared::{Event, From};
+use isthmus_core::shard::{Effect, To};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -41,16 +41,25 @@ impl Worker {
                 self.measured.commit_begins();
                 kafka.commit(number, id, &positions, &writes);
             }
-            Effect::Live(shard, live) => {
+            Effect::Live(To::Peer(peer), live) => shared.links.live(shared, number, peer, &live),
+            Effect::Sync(token) => shared.links.sync(shared, number, token),
+            Effect::Live(To::Shard(shard), live) => {
                 let size = live.message.size() as u64;
                 shared.live_bytes.fetch_add(size, Ordering::Relaxed);
-                shared.tell(usize::from(shard), Event::Live(number, Box::new(live)));
+                shared.tell(
+                    usize::from(shard),
+                    Event::Live(From::Shard(number), Box::new(live)),
+                );
             }
             Effect::Route {
                 slot,
                 filter,
                 kinds,
-            } => shared.routes.write().set(slot, &filter, kinds),
+                number,
+            } => {
+                shared.routes.write().own(slot, &filter, kinds, number);
+                shared.links.route(shared, slot, &filter, kinds, number);
+            }
             Effect::Retain(token, message) => {
                 let seq = shared.retained_seq.fetch_add(1, Ordering::Relaxed);
                 let kept = (!message.payload().is_empty()).then(|| Arc::clone(&message));

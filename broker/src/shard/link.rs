@@ -2,8 +2,7 @@
 //! for whom.
 
 use super::Worker;
-use crate::handshake::Transport;
-use crate::websocket::WebSocketPipe;
+use crate::handshake::{Pipe, Transport};
 use isthmus_core::shard::ConnId;
 use std::cell::{Cell, OnceCell};
 use std::io::ErrorKind;
@@ -15,8 +14,8 @@ use tokio::sync::Notify;
 pub(super) enum Way {
     /// The socket; the worker writes to it as well.
     Tcp(Rc<TcpStream>),
-    /// The pipe to the WebSocket's task.
-    WebSocket(WebSocketPipe),
+    /// The pipe to the WebSocket's task, or to another pod.
+    Pipe(Box<dyn Pipe>),
 }
 
 /// What the worker and a connection's task tell each other.
@@ -52,7 +51,8 @@ impl Link {
         match transport {
             Transport::Tcp(stream) => Some(self.with(stream)),
             Transport::Detached(stream) => Some(self.with(TcpStream::from_std(stream).ok()?)),
-            Transport::WebSocket(pipe) => Some(Way::WebSocket(pipe)),
+            Transport::WebSocket(pipe) => Some(Way::Pipe(Box::new(pipe))),
+            Transport::Pipe(pipe) => Some(Way::Pipe(pipe)),
         }
     }
 

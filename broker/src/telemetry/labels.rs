@@ -91,6 +91,8 @@ label! {
         Anonymous = "anonymous",
         /// Too many passwords waited to be checked.
         Busy = "busy",
+        /// Nobody serves the slot of its session.
+        Unserved = "unserved",
         /// This pod is shutting down.
         ShuttingDown = "shutting_down",
     }
@@ -125,6 +127,8 @@ label! {
         RetainedLimit = "retained_limit",
         /// No topic name follows from filter and subscription (contract 3.3).
         NoTopicName = "no_topic_name",
+        /// The link to the pod of its receivers was down, or too slow.
+        Link = "link",
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Metrics {
     pub downlink_records: Counters<DownlinkOutcome>,
     /// Headers of `mq2mqtt` whose value was not understood.
     pub downlink_invalid_headers: Counters<DownlinkHeader>,
+    /// Other pods that this one is linked to.
+    pub peers_linked: Gauge,
     /// Slots of this pod.
     pub slots: Gauges<SlotState>,
     /// Sessions of this pod.
@@ -157,6 +159,7 @@ impl Metrics {
                 "inbox_bytes",
                 "Bytes of inbox records read and not yet processed",
             ),
+            peers_linked: gauge(r, "peers_linked", "Other pods that this one is linked to"),
             registry,
         }
     }

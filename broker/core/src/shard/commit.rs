@@ -2,7 +2,7 @@
 //! slot together with its inbox position, so that a replay starts from a state that was. One
 //! commit at a time; what gathers meanwhile goes with the next (architecture section 3).
 
-use super::effect::{ConnId, Effect, Position, Topic, Write};
+use super::effect::{ConnId, Effect, Position, Token, Topic, Write};
 use super::session::Session;
 use super::slot::{Phase, Slot};
 use super::{Shard, View};
@@ -26,17 +26,24 @@ pub(super) enum Waiter {
         asked: Option<u32>,
         keep_alive: u16,
     },
-    /// SUBACK or UNSUBACK, then what is retained.
-    Answer {
-        conn: ConnId,
-        bytes: Vec<u8>,
-        retained: Vec<(SubscriptionRecord, Arc<Message>)>,
-    },
+    /// SUBACK or UNSUBACK, once the other pods that this token asks have said their word as well.
+    Answer(Answer, Option<Token>),
     /// PUBREL of a durable message.
     PubRel { conn: ConnId, packet_id: u16 },
     /// Nobody: a will of QoS 2 may be published.
     Will(Arc<str>, u64),
 }
+
+/// SUBACK or UNSUBACK, then what is retained.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) conn: ConnId,
+    pub(super) bytes: Vec<u8>,
+    pub(super) retained: Retained,
+}
+
+/// Retained messages that are sent from memory.
+pub(super) type Retained = Vec<(SubscriptionRecord, Arc<Message>)>;
 
 struct Running {
     id: u64,
@@ -166,19 +173,7 @@ impl Shard {
         for (_, waiter) in running.waiters {
             match waiter {
                 Waiter::ConnAck { conn, .. } => self.open(view, conn, &waiter, fx),
-                Waiter::Answer {
-                    conn,
-                    bytes,
-                    retained,
-                } => {
-                    let Some(found) = self.conns.get_mut(&conn).filter(|c| !c.closing) else {
-                        continue;
-                    };
-                    found.outbox.extend_from_slice(&bytes);
-                    let key = found.session;
-                    self.touch(conn);
-                    self.send_retained(view, key, retained, fx);
-                }
+                Waiter::Answer(answer, sync) => self.answer(view, sync, answer, fx),
                 Waiter::Will(client, id) => self.will_written(view, &client, id, fx),
                 Waiter::PubRel { conn, packet_id } => {
                     let Some(found) = self.conns.get_mut(&conn).filter(|c| !c.closing) else {

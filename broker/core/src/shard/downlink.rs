@@ -36,7 +36,8 @@ impl Shard {
         let manner = Manner {
             by_filter: has_wildcard(&record.topic),
             only_online: record.only_online,
-            answer: Some(token),
+            token: Some(token),
+            counted: true,
         };
         let routed = self.route(view, &Arc::new(message), manner, fx);
         let reached = routed.reached > 0 || !routed.writes.is_empty();

@@ -71,6 +71,15 @@ pub struct Uplink {
     pub seq: u64,
 }
 
+/// Where live messages go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum To {
+    /// A shard of this process.
+    Shard(u16),
+    /// Another pod, by the number that the routes have for it.
+    Peer(u16),
+}
+
 /// A live message for the sessions of another shard.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Live {
@@ -129,8 +138,8 @@ pub enum Effect {
         /// What changed.
         writes: Arc<Vec<Write>>,
     },
-    /// Deliver to another shard of this process.
-    Live(u16, Live),
+    /// Deliver to another shard, or to the sessions of another pod.
+    Live(To, Live),
     /// What a slot's subscribers want has changed.
     Route {
         /// The slot.
@@ -139,7 +148,12 @@ pub enum Effect {
         filter: Box<str>,
         /// None: nobody any more.
         kinds: Kinds,
+        /// Rises with each change of the slot.
+        number: u64,
     },
+    /// Ask the linked pods for their word that they have applied every route up to here; answer
+    /// with [`super::Shard::synced`].
+    Sync(Token),
     /// A retained message (an empty one clears): to the cache at once and to its topic, under
     /// this token; `None` where nobody waits.
     Retain(Option<Token>, Arc<Message>),

@@ -4,9 +4,9 @@
 use super::connection::Ended;
 use super::effect::{Effect, Topic, Write};
 use super::session::{Entry, Sub};
-use super::slot::Wanted;
+use super::slot::{Slot, Wanted};
 use super::{Shard, View};
-use crate::record::{SubscriptionRecord, encode};
+use crate::record::{ROUTE_NUMBER, RouteRecord, SubscriptionRecord, encode};
 use crate::routes::Kinds;
 
 impl Shard {
@@ -76,13 +76,8 @@ impl Shard {
             slot.wanted.remove(filter);
         }
         if was != is {
-            slot.writes.push(route_write(slot_no, filter, is));
+            slot.route(slot_no, filter, is, fx);
             self.commits.note(slot_no);
-            fx.push(Effect::Route {
-                slot: slot_no,
-                filter: filter.into(),
-                kinds: is,
-            });
         }
     }
 
@@ -172,12 +167,23 @@ pub(super) fn kinds(wanted: Wanted) -> Kinds {
         | when(wanted.durable_online, Kinds::DURABLE_ONLINE)
 }
 
-pub(super) fn route_write(slot: u16, filter: &str, kinds: Kinds) -> Write {
-    Write {
-        topic: Topic::Routes,
-        slot: Some(slot),
-        key: Some(filter.as_bytes().to_vec()),
-        value: (kinds != Kinds::default()).then(|| encode(&crate::record::RouteRecord { kinds })),
-        headers: Vec::new(),
+impl Slot {
+    /// A change of the slot's route for a filter: told at once, and to the log with the next commit.
+    pub(super) fn route(&mut self, slot: u16, filter: &str, kinds: Kinds, fx: &mut Vec<Effect>) {
+        self.route_number += 1;
+        let number = self.route_number;
+        self.writes.push(Write {
+            topic: Topic::Routes,
+            slot: Some(slot),
+            key: Some(filter.as_bytes().to_vec()),
+            value: (kinds != Kinds::default()).then(|| encode(&RouteRecord { kinds })),
+            headers: vec![(ROUTE_NUMBER, number.to_string())],
+        });
+        fx.push(Effect::Route {
+            slot,
+            filter: filter.into(),
+            kinds,
+            number,
+        });
     }
 }

@@ -203,8 +203,8 @@ impl Shard {
     ) {
         let token = self.token();
         let client = message.publisher.clone();
-        let routed = self.route(view, message, Manner::default(), fx);
-        let mut waits = routed.writes.len();
+        let routed = self.route(view, message, Manner::acknowledged(token), fx);
+        let mut waits = routed.writes.len() + routed.answers;
         let lane = stored.as_ref().map(|_| client.clone());
         if let Some(stored) = stored {
             let (way, uplink) = self.uplink(view, &client, message, stored);
@@ -249,7 +249,7 @@ impl Shard {
     ) {
         let token = self.token();
         let client = message.publisher.clone();
-        let routed = self.route(view, message, Manner::default(), fx);
+        let routed = self.route(view, message, Manner::acknowledged(token), fx);
         let mut writes = routed.writes;
         let Some(session) = self.sessions.get_mut(of.0) else {
             return;
@@ -267,7 +267,8 @@ impl Shard {
             });
         }
         let slot = session.slot;
-        let mut waits = usize::from(!writes.is_empty() || stored.is_some());
+        let transacts = !writes.is_empty() || stored.is_some();
+        let mut waits = usize::from(transacts) + routed.answers;
         let mut lane = None;
         if let Some(stored) = stored {
             let (way, uplink) = self.uplink(view, &client, message, stored);
@@ -279,7 +280,7 @@ impl Shard {
             });
             lane = Some(client.clone());
             self.enter_lane(&client, way, effect, fx);
-        } else if waits > 0 {
+        } else if transacts {
             fx.push(Effect::Transact(Transact {
                 token,
                 slot,

@@ -34,6 +34,8 @@ pub(super) struct Replay {
     filters: Vec<(String, SubscriptionRecord)>,
     /// The change of a durable session and its answer.
     held: Option<(Vec<Change>, Packet<'static>)>,
+    /// Else: what its answer waits for.
+    answer: Option<Token>,
 }
 
 struct Refreshing {
@@ -87,7 +89,8 @@ impl Shard {
         // A change of a durable session does not overtake those that wait.
         if !asks && (waiting == 0 || !held) {
             let due = due(view, &filters);
-            return self.change(view, conn, key, changes, due, &answer, fx);
+            self.change(view, conn, key, changes, due, &answer, fx);
+            return;
         }
         let token = asks.then(|| {
             let token = self.token();
@@ -105,11 +108,12 @@ impl Shard {
             conn,
             filters,
             held: None,
+            answer: None,
         };
         if held {
             replay.held = Some((changes, answer));
         } else {
-            self.change(view, conn, key, changes, Vec::new(), &answer, fx);
+            replay.answer = self.change(view, conn, key, changes, Vec::new(), &answer, fx);
         }
         if let Some(session) = self.sessions.get_mut(key) {
             session.replays.push_back(replay);
@@ -140,7 +144,8 @@ impl Shard {
     fn perform_replay(&mut self, view: View<'_>, key: usize, replay: Replay, fx: &mut Vec<Effect>) {
         if let Some((changes, answer)) = replay.held {
             let due = due(view, &replay.filters);
-            return self.change(view, replay.conn, key, changes, due, &answer, fx);
+            self.change(view, replay.conn, key, changes, due, &answer, fx);
+            return;
         }
         let Some(session) = self.sessions.get(key) else {
             return;
@@ -156,7 +161,8 @@ impl Shard {
         let mut due = due(view, &now.collect::<Vec<_>>());
         due.retain(|(_, options, m)| !(options.no_local && m.publisher == session.client_id));
         let messages = due.into_iter().map(|(_, options, m)| (options, m));
-        self.send_retained(view, key, messages.collect(), fx);
+        let messages = self.syncs.put_behind(replay.answer, messages.collect());
+        self.send_retained(view, key, messages, fx);
     }
 
     /// UNSUBSCRIBE: what is retained under a filter is due no more.

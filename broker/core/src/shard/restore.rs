@@ -6,7 +6,6 @@ use super::confirm::Kind;
 use super::connect::presence;
 use super::connection::Ended;
 use super::effect::{Effect, Topic, Write};
-use super::interest::route_write;
 use super::session::{Received, Session, Sub};
 use super::slot::{Phase, Slot};
 use super::will::Will;
@@ -61,7 +60,10 @@ impl Shard {
                 StateKey::Will(id, client) => found.wills.push((client, id, decode(value)?)),
             }
         }
-        self.slots.insert(slot_no, Slot::new(position));
+        let mut slot = Slot::new(position);
+        // Above all that earlier owners have said, by the log or by a link.
+        slot.route_number = view.routes.highest(slot_no).max(view.now << 16);
+        self.slots.insert(slot_no, slot);
         self.delete_leftovers(slot_no, &found);
         let marked: rustc_hash::FxHashSet<&str> =
             found.marks.iter().map(|(client, _)| *client).collect();
@@ -267,22 +269,25 @@ impl Shard {
         }
         slot.writes
             .push(owner_write(slot_no, &self.config.node, self.config.start));
-        // What clean sessions of the last owner subscribed to is gone with them.
-        for filter in view.routes.filters_of(slot_no) {
-            if !slot.wanted.contains_key(&filter) {
-                slot.writes
-                    .push(route_write(slot_no, &filter, Kinds::default()));
-                fx.push(Effect::Route {
-                    slot: slot_no,
-                    filter,
-                    kinds: Kinds::default(),
-                });
-            }
-        }
-        self.commits.note(slot_no);
+        self.clear_routes(view, slot_no, fx);
         self.admit_parked(view, slot_no, fx);
         self.publish_due_wills(view, fx);
         self.flush(fx, true);
+    }
+
+    /// What clean sessions of the last owner subscribed to is gone with them. Called again when the
+    /// log has been read up to our own name, behind all that the last owner wrote.
+    pub fn clear_routes(&mut self, view: View<'_>, slot_no: u16, fx: &mut Vec<Effect>) {
+        let serving = |slot: &&mut Slot| slot.phase != Phase::Restoring;
+        let Some(slot) = self.slots.get_mut(&slot_no).filter(serving) else {
+            return;
+        };
+        for filter in view.routes.filters_of(slot_no) {
+            if !slot.wanted.contains_key(&filter) {
+                slot.route(slot_no, &filter, Kinds::default(), fx);
+            }
+        }
+        self.commits.note(slot_no);
     }
 
     /// The group is lost, not the clients: nothing durable moves until [`Shard::resume_slot`] or

@@ -2,7 +2,7 @@
 //! with durable ones, and the retained messages.
 
 use super::confirm::Kind;
-use super::effect::{Effect, Live, Token, Topic, Transact, Write};
+use super::effect::{Effect, Live, To, Token, Topic, Transact, Write};
 use super::will::will_write;
 use super::{Shard, View};
 use crate::message::Message;
@@ -19,8 +19,20 @@ pub(super) struct Manner {
     pub(super) by_filter: bool,
     /// Never by way of an inbox.
     pub(super) only_online: bool,
-    /// Other shards answer how many they reached.
-    pub(super) answer: Option<Token>,
+    /// Other pods answer that they took it: what acknowledges the message waits for them.
+    pub(super) token: Option<Token>,
+    /// Other shards answer as well, with how many they reached.
+    pub(super) counted: bool,
+}
+
+impl Manner {
+    /// A publish that is acknowledged under this token.
+    pub(super) fn acknowledged(token: Token) -> Self {
+        Self {
+            token: Some(token),
+            ..Self::default()
+        }
+    }
 }
 
 /// Where a message went.
@@ -28,7 +40,7 @@ pub(super) struct Manner {
 pub(super) struct Routed {
     /// Inbox records to be written.
     pub(super) writes: Vec<Write>,
-    /// Answers to come from other shards.
+    /// Answers to come from other shards and pods.
     pub(super) answers: usize,
     /// Sessions of this shard that got it.
     pub(super) reached: usize,
@@ -46,7 +58,11 @@ impl Shard {
         fx: &mut Vec<Effect>,
     ) {
         let token = self.token();
-        let routed = self.route(view, message, Manner::default(), fx);
+        let manner = match message.qos {
+            QoS::AtMostOnce => Manner::default(),
+            QoS::AtLeastOnce | QoS::ExactlyOnce => Manner::acknowledged(token),
+        };
+        let routed = self.route(view, message, manner, fx);
         // Above the topic's limit there is nobody left to be told; it is counted.
         let stored = self.stored(view, client, message).unwrap_or_else(|_| {
             self.counters.refused_size += 1;
@@ -58,7 +74,7 @@ impl Shard {
             together = std::mem::take(&mut apart);
             together.push(will_write(slot, id, client, None));
         }
-        let mut waits = apart.len();
+        let mut waits = apart.len() + routed.answers;
         let lane = stored.as_ref().map(|_| client.clone());
         if let Some(stored) = stored {
             let (way, uplink) = self.uplink(view, client, message, stored);
@@ -161,7 +177,7 @@ impl Shard {
         let by_inbox = message.qos > QoS::AtMostOnce && !manner.only_online;
         let mut inboxes: Vec<(u16, Target<'_>)> = Vec::new();
         let mut lives = Lives {
-            own: self.config.shard,
+            own: To::Shard(self.config.shard),
             here: None,
             others: BTreeMap::new(),
         };
@@ -183,7 +199,7 @@ impl Shard {
                 inboxes.push((*slot, target));
             }
             if !by_inbox || kinds.any(Kinds::LIVE) {
-                lives.of(self.shard_of(*slot), new_live).all = true;
+                lives.of(self.home_of(view, *slot), new_live).all = true;
             }
         }
         for hit in &hits.shared {
@@ -201,7 +217,7 @@ impl Shard {
                     target.shared.push((&hit.group, &hit.filter));
                 }
             } else {
-                let live = lives.of(self.shard_of(slot), new_live);
+                let live = lives.of(self.home_of(view, slot), new_live);
                 live.shared
                     .push((slot, hit.group.clone(), hit.filter.clone()));
             }
@@ -222,27 +238,36 @@ impl Shard {
         if let Some(live) = lives.here {
             routed.reached += self.deliver(view, &live, fx);
         }
-        for (shard, mut live) in lives.others {
-            live.answer = manner.answer;
-            routed.answers += usize::from(manner.answer.is_some());
-            fx.push(Effect::Live(shard, live));
+        for (to, mut live) in lives.others {
+            let answers = manner.counted || matches!(to, To::Peer(_));
+            live.answer = manner.token.filter(|_| answers);
+            routed.answers += usize::from(live.answer.is_some());
+            fx.push(Effect::Live(to, live));
         }
         routed
+    }
+
+    /// Where the live subscribers of a slot are.
+    pub(super) fn home_of(&self, view: View<'_>, slot: u16) -> To {
+        match view.routes.peer_of(slot) {
+            Some(peer) => To::Peer(peer),
+            None => To::Shard(self.shard_of(slot)),
+        }
     }
 }
 
 /// One message for the shards that have live subscribers.
 struct Lives {
-    own: u16,
+    own: To,
     here: Option<Live>,
-    others: BTreeMap<u16, Live>,
+    others: BTreeMap<To, Live>,
 }
 
 impl Lives {
-    fn of(&mut self, shard: u16, new: impl FnOnce() -> Live) -> &mut Live {
-        if shard == self.own {
+    fn of(&mut self, to: To, new: impl FnOnce() -> Live) -> &mut Live {
+        if to == self.own {
             return self.here.get_or_insert_with(new);
         }
-        self.others.entry(shard).or_insert_with(new)
+        self.others.entry(to).or_insert_with(new)
     }
 }

@@ -2,7 +2,7 @@
 //! what a member leaves behind moves on to another.
 
 use super::confirm::Kind;
-use super::effect::{Effect, Live, Topic, Write};
+use super::effect::{Effect, Live, To, Topic, Write};
 use super::interest::kinds as wants;
 use super::route::Manner;
 use super::session::Entry;
@@ -103,11 +103,11 @@ impl Shard {
                 shared: vec![(slot, group.0.into(), group.1.into())],
                 answer: None,
             };
-            let shard = self.shard_of(slot);
-            if shard == self.config.shard {
+            let to = self.home_of(view, slot);
+            if to == To::Shard(self.config.shard) {
                 self.deliver(view, &live, fx);
             } else {
-                fx.push(Effect::Live(shard, live));
+                fx.push(Effect::Live(to, live));
             }
             return;
         }

@@ -74,6 +74,8 @@ pub(super) struct Slot {
     pub(super) phase: Phase,
     /// Which restore of this process it came by.
     pub(super) restore: u64,
+    /// The number of its last route change.
+    pub(super) route_number: u64,
     /// The next inbox offset to be looked at.
     pub(super) position: i64,
     /// The position that the last commit named.
@@ -101,6 +103,7 @@ impl Slot {
         Self {
             phase: Phase::Restoring,
             restore: 0,
+            route_number: 0,
             position,
             reported: -1,
             writes: Vec::new(),

@@ -2,9 +2,9 @@
 //! durable one the change is a marker in its slot's inbox, and SUBACK follows its commit: where
 //! the marker stands is where the subscription begins (architecture section 4).
 
-use super::commit::Waiter;
+use super::commit::{Answer, Waiter};
 use super::connection::{Ended, Flow};
-use super::effect::{ConnId, Effect, Topic, Write};
+use super::effect::{ConnId, Effect, Token, Topic, Write};
 use super::limits::fits;
 use super::replay::{Change, Due, asks};
 use super::session::Sub;
@@ -150,7 +150,8 @@ impl Shard {
         before.live.is_none()
     }
 
-    /// Answers SUBSCRIBE or UNSUBSCRIBE, at once or when the change is committed.
+    /// Answers SUBSCRIBE or UNSUBSCRIBE, at once or when the change is committed and the other pods
+    /// that the token asks have said their word.
     #[expect(
         clippy::too_many_arguments,
         reason = "whose change, what, and the answer"
@@ -164,10 +165,8 @@ impl Shard {
         retained: Vec<Due>,
         answer: &Packet<'_>,
         fx: &mut Vec<Effect>,
-    ) {
-        let Some(session) = self.sessions.get(key) else {
-            return;
-        };
+    ) -> Option<Token> {
+        let session = self.sessions.get(key)?;
         let (durable, slot, no_local) = (session.durable, session.slot, session.client_id.clone());
         let mut now = Vec::new();
         let mut by_inbox = Vec::new();
@@ -182,24 +181,34 @@ impl Shard {
                 now.push((options, message));
             }
         }
-        if !durable || changes.is_empty() {
+        let subscribes = changes.iter().any(|(_, options)| options.is_some());
+        let commits = durable && !changes.is_empty();
+        let sync = match subscribes {
+            true => self.sync(view, commits, fx),
+            false => None,
+        };
+        if !commits && sync.is_none() {
             self.send(id, answer);
             self.send_retained(view, key, now, fx);
-            return;
+            return None;
         }
         let mut bytes = Vec::new();
         if isthmus_mqtt::encode::encode(answer, self.version(id), &mut bytes).is_err() {
-            return self.end(view, id, Ended::Protocol(ReasonCode::UNSPECIFIED_ERROR), fx);
+            self.end(view, id, Ended::Protocol(ReasonCode::UNSPECIFIED_ERROR), fx);
+            return None;
         }
-        self.mark(key, changes, by_inbox);
-        self.commit_for(
-            slot,
-            Waiter::Answer {
-                conn: id,
-                bytes,
-                retained: now,
-            },
-        );
+        let answer = Answer {
+            conn: id,
+            bytes,
+            retained: now,
+        };
+        if commits {
+            self.mark(key, changes, by_inbox);
+            self.commit_for(slot, Waiter::Answer(answer, sync));
+        } else {
+            self.answer(view, sync, answer, fx);
+        }
+        sync
     }
 
     /// Writes the marker of a change, and the retained messages that are due behind it.

@@ -15,6 +15,7 @@ mod downlink;
 mod limits;
 mod ordering;
 mod ownership;
+mod peers;
 mod publish;
 mod queue;
 mod replay;

@@ -26,7 +26,7 @@ pub(crate) use steps::{Holds, Step};
 
 use isthmus_core::retained::Retained;
 use isthmus_core::routes::Routes;
-use isthmus_core::shard::{Config, ConnId, Shard};
+use isthmus_core::shard::{Config, ConnId, Live, Shard, Token};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -50,12 +50,21 @@ pub(crate) struct World {
     pub(crate) holds: Holds,
     /// Downlink records that are done with, in order.
     pub(crate) done: Vec<(i32, i64, bool)>,
+    /// What other pods were told and asked.
+    pub(crate) peers: Peers,
     next_conn: u64,
     next_downlink: i64,
     retain_seq: u64,
     flights: steps::Flights,
     /// The inbox offset that each slot's reader is at.
     reading: Vec<i64>,
+}
+
+/// What goes to other pods: from which shard.
+#[derive(Default)]
+pub(crate) struct Peers {
+    pub(crate) lives: Vec<(usize, u16, Live)>,
+    pub(crate) syncs: Vec<(usize, Token)>,
 }
 
 /// A network connection: what the client has written and the server not yet read.
@@ -143,6 +152,7 @@ impl World {
             conns: BTreeMap::new(),
             holds: Holds::default(),
             done: Vec::new(),
+            peers: Peers::default(),
             next_conn: 0,
             next_downlink: 0,
             retain_seq: 0,

@@ -2,7 +2,7 @@
 
 use super::steps::{Committing, Item, Pipe};
 use super::{World, with_shard};
-use isthmus_core::shard::{Effect, Topic};
+use isthmus_core::shard::{Effect, To, Topic};
 
 impl World {
     /// Does what a shard asks for, in its order; then the clients get their bytes.
@@ -52,12 +52,17 @@ impl World {
                         landed: false,
                     });
                 }
-                Effect::Live(to, live) => self.flights.lives.push_back((at, usize::from(to), live)),
+                Effect::Live(To::Shard(to), live) => {
+                    self.flights.lives.push_back((at, usize::from(to), live));
+                }
+                Effect::Live(To::Peer(peer), live) => self.peers.lives.push((at, peer, live)),
+                Effect::Sync(token) => self.peers.syncs.push((at, token)),
                 Effect::Route {
                     slot,
                     filter,
                     kinds,
-                } => self.routes.set(slot, &filter, kinds),
+                    number,
+                } => self.routes.own(slot, &filter, kinds, number),
                 Effect::Fetch(slot, offsets) => {
                     assert!(offsets.is_sorted(), "{offsets:?}");
                     self.flights.fetches.push_back((slot, offsets));

@@ -1,0 +1,127 @@
+//! Keeps this pod linked to another one: dials it while the directory names it, and again when the
+//! link ends.
+
+use super::live::{self, Outgoing, Queued};
+use super::mux::{self, Openings};
+use super::{Links, Peer};
+use crate::shared::Shared;
+use isthmus_kafka::directory::Pod;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_util::compat::TokioAsyncReadCompatExt as _;
+use yamux::Mode;
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(3);
+/// Pauses before the next attempt.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
+/// Bytes that were sent and not confirmed for so long end a connection.
+const UNCONFIRMED: Duration = Duration::from_secs(5);
+
+/// Keeps the links to a pod for as long as the process lives.
+pub(super) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
+    let mut pods = peer.pod.subscribe();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let known = pods.wait_for(Option::is_some).await.map(|pod| pod.clone());
+        let Ok(Some(pod)) = known else { return };
+        let mut others = pods.clone();
+        let ended = tokio::select! {
+            ended = link(&shared, &peer, &pod) => ended,
+            // Gone, or another start of it.
+            _ = others.wait_for(|now| now.as_ref() != Some(&pod)) => Ok(false),
+        };
+        unlink(&shared, &peer);
+        match ended {
+            Ok(_) => pause = FIRST_PAUSE,
+            Err(error) => {
+                tracing::debug!(node = peer.node, address = pod.address, %error, "link");
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    _ = pods.changed() => {}
+                }
+                pause = (pause * 2).min(LAST_PAUSE);
+            }
+        }
+    }
+}
+
+/// Links, and serves the link until it ends.
+async fn link(shared: &Arc<Shared>, peer: &Arc<Peer>, pod: &Pod) -> io::Result<bool> {
+    let links = &shared.links;
+    let both = async { tokio::try_join!(dial(links, peer, pod), dial(links, peer, pod)) };
+    let dialled = timeout(CONNECT, both).await;
+    let (first, second) = dialled.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let (live_opener, live_openings) = mux::opener();
+    let (client_opener, client_openings) = mux::opener();
+    let live_link = drive(first, live_openings);
+    let client_link = drive(second, client_openings);
+    let (outgoing, frames) = Outgoing::new();
+    let live = async {
+        let stream = timeout(CONNECT, live_opener.open()).await;
+        let stream = stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let queued = Queued {
+            shared,
+            outgoing: &outgoing,
+            frames,
+        };
+        *peer.clients.write() = Some(client_opener);
+        *peer.live.write() = Some(outgoing.clone());
+        links.changed(shared);
+        tracing::info!(node = peer.node, address = pod.address, "linked");
+        live::serve(queued, stream).await
+    };
+    let ended = tokio::select! {
+        ended = live => ended,
+        ended = live_link => ended,
+        ended = client_link => ended,
+    };
+    if peer.live.read().is_some() {
+        let why = ended
+            .as_ref()
+            .err()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::info!(node = peer.node, why, "link ended");
+    }
+    peer.live.write().take();
+    outgoing.end(shared);
+    ended.map(|()| true)
+}
+
+async fn drive(stream: tokio_rustls::TlsStream<TcpStream>, openings: Openings) -> io::Result<()> {
+    // The other side opens none here.
+    let driven = mux::drive(stream.compat(), Mode::Client, openings, drop).await;
+    driven.map_err(io::Error::other)
+}
+
+async fn dial(
+    links: &Links,
+    peer: &Peer,
+    pod: &Pod,
+) -> io::Result<tokio_rustls::TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(&pod.address).await?;
+    prepare(&stream);
+    let tls = links.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+    tls.connect(&peer.node, stream).await
+}
+
+/// Small frames go at once, and a pod that has vanished is noticed.
+pub(super) fn prepare(stream: &TcpStream) {
+    // Without these it is slower, and no more.
+    let _ = stream.set_nodelay(true);
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNCONFIRMED));
+}
+
+fn unlink(shared: &Shared, peer: &Peer) {
+    let live = peer.live.write().take();
+    if let Some(live) = live {
+        live.end(shared);
+    }
+    peer.clients.write().take();
+    shared.links.changed(shared);
+}
