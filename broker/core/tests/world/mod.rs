@@ -50,6 +50,8 @@ pub(crate) struct World {
     pub(crate) holds: Holds,
     /// Downlink records that are done with, in order.
     pub(crate) done: Vec<(i32, i64, bool)>,
+    /// Bodies that were fetched again.
+    pub(crate) fetched: usize,
     /// What other pods were told and asked.
     pub(crate) peers: Peers,
     next_conn: u64,
@@ -152,6 +154,7 @@ impl World {
             conns: BTreeMap::new(),
             holds: Holds::default(),
             done: Vec::new(),
+            fetched: 0,
             peers: Peers::default(),
             next_conn: 0,
             next_downlink: 0,

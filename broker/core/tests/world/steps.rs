@@ -179,6 +179,7 @@ impl World {
             Step::Read(slot) => drop(self.read_one(*slot)),
             Step::Fetch => {
                 let (slot, offsets) = self.flights.fetches.pop_front().unwrap();
+                self.fetched += offsets.len();
                 let inbox = &self.log.inbox[usize::from(slot)];
                 let found: Vec<_> = offsets
                     .into_iter()
