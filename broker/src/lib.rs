@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod bridge;
 pub mod directory;
+pub mod fresh;
 pub mod handshake;
 pub mod kafka;
 pub mod links;

@@ -5,6 +5,7 @@ mod caches;
 
 use crate::auth::Authenticator;
 use crate::directory::Directory;
+use crate::fresh::Fresh;
 use crate::handshake::{Accepted, Handshake};
 use crate::kafka::{Kafka, Topics};
 use crate::links::{self, Home, Links, bring_home};
@@ -13,7 +14,7 @@ use crate::ownership::Ownership;
 use crate::shared::{Clock, Door, Event, Shared};
 use crate::telemetry::server::{self, Monitoring};
 use crate::telemetry::{Heartbeats, Metrics, Readiness};
-use crate::{bridge, listener, routing, shard};
+use crate::{bridge, fresh, listener, routing, shard};
 use anyhow::Context;
 use caches::{follow_directory, follow_retained};
 use isthmus_config::BrokerConfig;
@@ -72,6 +73,7 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
             start: clock.start(),
         }),
         retained: RwLock::default(),
+        fresh: Fresh::default(),
         directory: Arc::new(Directory::new()),
         metrics: Arc::new(Metrics::new()),
         readiness: Readiness::new(&["routes", "retained", "directory", "slots", "transactions"]),
@@ -183,6 +185,7 @@ struct Running {
     ownership: Ownership,
     downlink: bridge::Membership,
     _readers: Vec<Reader>,
+    _asking: Option<fresh::Asking>,
 }
 
 async fn start(
@@ -208,6 +211,10 @@ async fn start(
             .with_context(|| format!("the reader of {name} ended"))?;
         shared.readiness.set_ready(name);
     }
+    let asking = match shared.config.peers {
+        Some(_) => Some(fresh::start(shared, &caches::retained(shared))?),
+        None => None,
+    };
     for (number, events) in (0..).zip(ends) {
         let (shared, heartbeats) = (shared.clone(), heartbeats.of(usize::from(number)));
         let heartbeat = heartbeats.context("a heartbeat for each shard")?;
@@ -247,6 +254,7 @@ async fn start(
         ownership,
         downlink,
         _readers: readers,
+        _asking: asking,
     })
 }
 

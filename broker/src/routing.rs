@@ -27,7 +27,7 @@ pub fn follow(
     };
     let shared = shared.clone();
     Ok(Reader::start(config, move |event| match event {
-        ReaderEvent::CaughtUp => caught_up(),
+        ReaderEvent::CaughtUp(_) => caught_up(),
         ReaderEvent::Record(record) => {
             if let Err(error) = route(&shared, &record) {
                 tracing::error!(%error, offset = record.offset, "cannot read the routes");

@@ -147,6 +147,7 @@ impl Worker {
             start: shared.clock.start(),
             session: config.session.clone(),
             limits: config.limits.clone(),
+            alone: config.peers.is_none(),
         });
         let rights = Rights::new(&shared);
         let inbox = crate::kafka::Topics::new(&shared.config).inbox().clone();
@@ -338,6 +339,10 @@ impl Worker {
             }
             Event::Downlink(record) => {
                 self.act(|core, view, fx| core.downlink(view, &record, fx));
+                Ok(())
+            }
+            Event::Refreshed(token) => {
+                self.act(|core, view, fx| core.refreshed(view, token, fx));
                 Ok(())
             }
             Event::Directory => {

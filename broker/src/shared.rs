@@ -2,6 +2,7 @@
 //! the ways to the shards.
 
 use crate::directory::Directory;
+use crate::fresh::Fresh;
 use crate::handshake::{Accepted, Handshake, Incoming};
 use crate::kafka::Kafka;
 use crate::links::{Gather, Links};
@@ -129,6 +130,8 @@ pub enum Event {
     Drop(u16),
     /// A record of `mq2mqtt`.
     Downlink(Box<Downlink>),
+    /// The retained messages are read as far as they went when this was asked for.
+    Refreshed(Token),
     /// Users, rights or parents changed.
     Directory,
     /// End all connections, settle, and answer.
@@ -147,6 +150,8 @@ pub struct Shared {
     pub owners: Owners,
     /// The retained messages.
     pub retained: RwLock<Retained>,
+    /// How far they have been read.
+    pub fresh: Fresh,
     /// Users, rights, parents.
     pub directory: Arc<Directory>,
     /// Metrics.

@@ -5,10 +5,12 @@
 //! message the id it had before (invariant 3).
 
 mod entry;
+mod unsent;
 
 pub use entry::{Entry, State};
 use isthmus_mqtt::QoS;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use unsent::Unsent;
 
 /// Entries that share one record of the changelog.
 pub const CHUNK: u64 = 64;
@@ -22,7 +24,7 @@ pub struct Queue {
     window: VecDeque<(u64, Entry)>,
     /// Sequence number of the first of `unsent`.
     head: u64,
-    unsent: VecDeque<Entry>,
+    unsent: Unsent,
     bytes: u64,
     dirty: BTreeSet<u64>,
 }
@@ -222,9 +224,8 @@ impl Queue {
             .copied()
             .filter(|(seq, _)| seq / CHUNK == chunk);
         let skip = usize::try_from(start.saturating_sub(self.head)).unwrap_or(usize::MAX);
-        let unsent = self
-            .unsent()
-            .skip(skip)
+        let unsent = (skip..)
+            .map_while(|nth| Some((self.head + nth as u64, *self.unsent.get(nth)?)))
             .take_while(|(seq, _)| seq / CHUNK == chunk);
         for (seq, entry) in sent.chain(unsent) {
             while start + (entries.len() as u64) < seq {

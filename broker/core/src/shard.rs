@@ -5,7 +5,7 @@
 //!
 //! - **events**: [`Shard::connect`], [`Shard::received`], [`Shard::lost`], [`Shard::confirmed`],
 //!   [`Shard::committed`], [`Shard::live`], [`Shard::inbox`], [`Shard::bodies`],
-//!   [`Shard::downlink`], [`Shard::directory_changed`], [`Shard::tick`]
+//!   [`Shard::downlink`], [`Shard::refreshed`], [`Shard::directory_changed`], [`Shard::tick`]
 //! - **slots**: [`Shard::restore`], [`Shard::suspend_slot`], [`Shard::resume_slot`],
 //!   [`Shard::close_slot`], [`Shard::closed`], [`Shard::drop_slot`]
 
@@ -26,6 +26,7 @@ mod limits;
 mod live;
 mod publish;
 mod pump;
+mod replay;
 mod restore;
 mod route;
 mod session;
@@ -96,6 +97,8 @@ pub struct Config {
     pub session: isthmus_config::Session,
     /// Limits.
     pub limits: isthmus_config::Limits,
+    /// No other pod serves the instance: nobody else retains messages.
+    pub alone: bool,
 }
 
 /// What a shard has counted since it began, in plain integers.
@@ -140,6 +143,7 @@ pub struct Shard {
     conns: FxHashMap<ConnId, Conn>,
     index: Index,
     pending: FxHashMap<Token, Pending>,
+    refreshes: replay::Refreshes,
     wills: will::Wills,
     expiries: BTreeSet<(u64, usize, u64)>,
     next_token: Token,
@@ -173,6 +177,7 @@ impl Shard {
             conns: FxHashMap::default(),
             index: Index::default(),
             pending: FxHashMap::default(),
+            refreshes: replay::Refreshes::default(),
             wills: will::Wills::default(),
             expiries: BTreeSet::new(),
             next_token: 0,
@@ -226,6 +231,7 @@ impl Shard {
         self.end_expired_sessions(view, fx);
         self.publish_due_wills(view, fx);
         self.refuse_late_connects(view, fx);
+        self.end_late_refreshes(view, fx);
         self.end_late_syncs(view, fx);
         if view.now >= self.last_sweep + 1000 {
             self.last_sweep = view.now;
@@ -253,6 +259,7 @@ impl Shard {
             ("shared subscriptions", self.index.shared.len()),
             ("pending", self.pending.len()),
             ("lanes", self.lanes.len()),
+            ("refreshes", self.refreshes.len()),
             ("wills", self.wills.len()),
             ("expiries", self.expiries.len()),
             ("parked", self.parked.len()),

@@ -99,6 +99,7 @@ impl Rig {
             start: now,
             session,
             limits: config,
+            alone: false,
         };
         let shard = Shard::new(config);
         let (routes, retained) = (Routes::default(), Retained::default());
@@ -187,6 +188,9 @@ impl Rig {
             Effect::Live(_, live) => return self.live(&live),
             Effect::Close(conn) => return self.call(|shard, view, fx| shard.lost(view, conn, fx)),
             Effect::Fetch(slot, offsets) => return self.bodies(slot, &offsets, nth),
+            Effect::Refresh(token) if !refused => {
+                return self.call(|shard, view, fx| shard.refreshed(view, token, fx));
+            }
             _ => return,
         };
         self.call(|shard, view, fx| shard.confirmed(view, token, outcome(refused), fx));

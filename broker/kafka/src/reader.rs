@@ -5,8 +5,9 @@
 //! told by librdkafka, for the last offsets may be markers that no reader ever sees.
 
 mod solo;
+mod tip;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -18,6 +19,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
 pub(crate) use self::solo::{AWAY, Ends, Found, Solo};
+pub use self::tip::Tip;
 pub use crate::record::Message;
 use crate::support::join;
 
@@ -60,8 +62,8 @@ pub struct ReaderConfig {
 pub enum ReaderEvent {
     /// A committed record; in order per partition.
     Record(Message),
-    /// Once: everything that was in the topic at the start has been read.
-    CaughtUp,
+    /// Once: everything that was in the topic at the start has been read; its partitions' ends then.
+    CaughtUp(BTreeMap<i32, i64>),
 }
 
 /// Reads a topic from its beginning and follows it for ever, whatever becomes of Kafka meanwhile.
@@ -131,12 +133,16 @@ fn follow(
         }
     }
     let partitions = partitions.unwrap_or_default();
+    let mut start = BTreeMap::new();
     while going() {
         let patience = Instant::now() + Duration::from_secs(5);
         match ends.settle(&config.topic, &partitions, || {
             going() && Instant::now() < patience
         }) {
-            Ok(_) => break,
+            Ok(found) => {
+                start = found;
+                break;
+            }
             Err(reason) => tracing::warn!(topic = %config.topic, %reason, "not warmed yet"),
         }
     }
@@ -164,7 +170,7 @@ fn follow(
         }
         if warming && left.is_empty() {
             warming = false;
-            on(ReaderEvent::CaughtUp);
+            on(ReaderEvent::CaughtUp(std::mem::take(&mut start)));
         }
         solo.wait(IDLE);
     }
@@ -292,7 +298,7 @@ impl Restorer {
         topic: &str,
         partitions: &[i32],
         deadline: Instant,
-    ) -> Result<std::collections::BTreeMap<i32, i64>, ReadError> {
+    ) -> Result<BTreeMap<i32, i64>, ReadError> {
         self.ends
             .settle(topic, partitions, || Instant::now() < deadline)
             .map_err(ReadError::Late)

@@ -9,6 +9,12 @@ use isthmus_kafka::reader::{Reader, ReaderConfig, ReaderEvent};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
+/// Where the retained messages are read from.
+pub(super) fn retained(shared: &Shared) -> ReaderConfig {
+    let topic = Topics::new(&shared.config).names().retained();
+    reader(shared, "retained", topic)
+}
+
 fn reader(shared: &Shared, name: &str, topic: String) -> ReaderConfig {
     ReaderConfig {
         bootstrap: shared.config.kafka.bootstrap_servers.clone(),
@@ -24,19 +30,21 @@ pub(super) fn follow_retained(
     shared: &Arc<Shared>,
     caught_up: impl Fn() + Send + Sync + 'static,
 ) -> anyhow::Result<Reader> {
-    let config = reader(
-        shared,
-        "retained",
-        Topics::new(&shared.config).names().retained(),
-    );
+    let config = retained(shared);
     let shared = shared.clone();
     Ok(Reader::start(config, move |event| {
         let record = match event {
-            ReaderEvent::CaughtUp => return caught_up(),
+            ReaderEvent::CaughtUp(ends) => {
+                for (partition, end) in ends {
+                    shared.fresh.read_to(partition, end);
+                }
+                return caught_up();
+            }
             ReaderEvent::Record(record) => record,
         };
-        let Ok(topic) = std::str::from_utf8(record.key.as_deref().unwrap_or_default()) else {
-            return;
+        let topic = std::str::from_utf8(record.key.as_deref().unwrap_or_default());
+        let Ok(topic) = topic else {
+            return shared.fresh.read_to(record.partition, record.offset + 1);
         };
         let own = shared
             .kafka
@@ -57,6 +65,7 @@ pub(super) fn follow_retained(
                 shared.readiness.set_not_ready("records", error.to_string());
             }
         }
+        shared.fresh.read_to(record.partition, record.offset + 1);
     })?)
 }
 
@@ -74,7 +83,7 @@ pub(super) fn follow_directory(
     let warming: Mutex<Option<Vec<Entry>>> = Mutex::new(Some(Vec::new()));
     Ok(Reader::start(config, move |event| {
         let record = match event {
-            ReaderEvent::CaughtUp => {
+            ReaderEvent::CaughtUp(_) => {
                 let entries = warming.lock().take().unwrap_or_default();
                 shared.directory.apply(entries);
                 tell_directory(&shared);

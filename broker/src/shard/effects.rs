@@ -67,6 +67,7 @@ impl Worker {
                 shared.retained.write().overlay(message.topic(), seq, kept);
                 kafka.retain(number, token, seq, &message);
             }
+            Effect::Refresh(token) => shared.fresh.ask(number, token),
             Effect::Fetch(slot, offsets) => kafka.fetch(slot, offsets),
             Effect::Close(id) => {
                 if let Some(link) = self.links.get(&id) {

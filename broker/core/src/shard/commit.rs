@@ -39,8 +39,11 @@ pub(super) enum Waiter {
 pub(super) struct Answer {
     pub(super) conn: ConnId,
     pub(super) bytes: Vec<u8>,
-    pub(super) retained: Vec<(SubscriptionRecord, Arc<Message>)>,
+    pub(super) retained: Retained,
 }
+
+/// Retained messages that are sent from memory.
+pub(super) type Retained = Vec<(SubscriptionRecord, Arc<Message>)>;
 
 struct Running {
     id: u64,
@@ -232,7 +235,10 @@ impl Shard {
     /// Whether everything has been committed.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.commits.running.is_none() && self.commits.noted.is_empty() && self.pending.is_empty()
+        self.commits.running.is_none()
+            && self.commits.noted.is_empty()
+            && self.pending.is_empty()
+            && self.refreshes.len() == 0
     }
 
     fn write_session(&mut self, key: usize, slot_no: u16, seen: i64, writes: &mut Vec<Write>) {

@@ -157,6 +157,9 @@ pub enum Effect {
     /// A retained message (an empty one clears): to the cache at once and to its topic, under
     /// this token; `None` where nobody waits.
     Retain(Option<Token>, Arc<Message>),
+    /// Read the retained messages as far as their log goes now, then say
+    /// [`super::Shard::refreshed`] with this token; nobody waits longer than a second.
+    Refresh(Token),
     /// Fetch these bodies of the slot's inbox, ascending.
     Fetch(u16, Vec<i64>),
     /// Write what is in the outbox, then close.

@@ -2,6 +2,7 @@
 
 use super::effect::{ConnId, Effect, Token};
 use super::live::LiveQueue;
+use super::replay::Replays;
 use super::slot::Wanted;
 use crate::acl::Acl;
 use crate::filter::FilterTree;
@@ -159,6 +160,8 @@ pub(super) struct Session {
     pub(super) resend: VecDeque<u64>,
     pub(super) live: LiveQueue,
     pub(super) received: FxHashMap<u16, Received>,
+    /// Subscriptions that wait for what is retained elsewhere.
+    pub(super) replays: Replays,
     /// Inbox records before this offset have had their effect on it already.
     pub(super) seen: i64,
     /// `s/…` is in the changelog.
@@ -188,6 +191,7 @@ impl Session {
             resend: VecDeque::new(),
             live: LiveQueue::default(),
             received: FxHashMap::default(),
+            replays: Replays::default(),
             seen: 0,
             stored: false,
             marked: false,

@@ -4,18 +4,16 @@
 
 use super::commit::{Answer, Waiter};
 use super::connection::{Ended, Flow};
-use super::effect::{ConnId, Effect, Topic, Write};
+use super::effect::{ConnId, Effect, Token, Topic, Write};
 use super::limits::fits;
+use super::replay::{Change, Due, asks};
 use super::session::Sub;
 use super::{Shard, View};
 use crate::message::Message;
 use crate::record::{
     InboxRecord, Marker, MessageRecord, RetainedFor, SubscriptionRecord, Target, encode, qos,
 };
-use isthmus_mqtt::{
-    Packet, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeFilter, Unsubscribe,
-    Version, topic,
-};
+use isthmus_mqtt::{Packet, QoS, ReasonCode, SubAck, Subscribe, Unsubscribe, Version, topic};
 use std::sync::Arc;
 
 impl Shard {
@@ -57,7 +55,9 @@ impl Shard {
             };
             let is_new = self.add(key, wanted.filter, options, fx);
             changes.push((wanted.filter.to_owned(), Some(options)));
-            self.collect_retained(view, wanted, is_new, options, &mut retained);
+            if asks(wanted, is_new) {
+                retained.push((wanted.filter.to_owned(), options));
+            }
         }
         let answer = Packet::SubAck(SubAck {
             packet_id: packet.packet_id,
@@ -65,7 +65,7 @@ impl Shard {
             user_properties: Default::default(),
             reasons,
         });
-        self.change(view, id, key, changes, retained, &answer, fx);
+        self.replay(view, id, key, changes, retained, answer, fx);
         Flow::Go
     }
 
@@ -103,6 +103,7 @@ impl Shard {
             sub.live = None;
             let left = (session.durable && sub.durable.is_some()).then_some(sub);
             self.set_sub(key, filter, left, fx);
+            self.end_replays(key, filter);
             changes.push(((*filter).to_owned(), None));
         }
         let answer = Packet::UnsubAck(SubAck {
@@ -111,7 +112,7 @@ impl Shard {
             user_properties: Default::default(),
             reasons,
         });
-        self.change(view, id, key, changes, Vec::new(), &answer, fx);
+        self.replay(view, id, key, changes, Vec::new(), answer, fx);
         Flow::Go
     }
 
@@ -149,46 +150,23 @@ impl Shard {
         before.live.is_none()
     }
 
-    fn collect_retained(
-        &self,
-        view: View<'_>,
-        wanted: &SubscribeFilter<'_>,
-        is_new: bool,
-        options: SubscriptionRecord,
-        found: &mut Vec<(String, SubscriptionRecord, Arc<Message>)>,
-    ) {
-        let sends = match wanted.options.retain_handling {
-            RetainHandling::Send => true,
-            RetainHandling::SendIfNew => is_new,
-            RetainHandling::DoNotSend => false,
-        };
-        if !sends || topic::parse_shared(wanted.filter).is_some() {
-            return;
-        }
-        view.retained
-            .matching(wanted.filter, view.now, &mut |message| {
-                found.push((wanted.filter.to_owned(), options, message.clone()));
-            });
-    }
-
-    /// Answers SUBSCRIBE or UNSUBSCRIBE, at once or when the change is committed.
+    /// Answers SUBSCRIBE or UNSUBSCRIBE, at once or when the change is committed and the other pods
+    /// that the token asks have said their word.
     #[expect(
         clippy::too_many_arguments,
         reason = "whose change, what, and the answer"
     )]
-    fn change(
+    pub(super) fn change(
         &mut self,
         view: View<'_>,
         id: ConnId,
         key: usize,
-        changes: Vec<(String, Option<SubscriptionRecord>)>,
-        retained: Vec<(String, SubscriptionRecord, Arc<Message>)>,
+        changes: Vec<Change>,
+        retained: Vec<Due>,
         answer: &Packet<'_>,
         fx: &mut Vec<Effect>,
-    ) {
-        let Some(session) = self.sessions.get(key) else {
-            return;
-        };
+    ) -> Option<Token> {
+        let session = self.sessions.get(key)?;
         let (durable, slot, no_local) = (session.durable, session.slot, session.client_id.clone());
         let mut now = Vec::new();
         let mut by_inbox = Vec::new();
@@ -212,11 +190,12 @@ impl Shard {
         if !commits && sync.is_none() {
             self.send(id, answer);
             self.send_retained(view, key, now, fx);
-            return;
+            return None;
         }
         let mut bytes = Vec::new();
         if isthmus_mqtt::encode::encode(answer, self.version(id), &mut bytes).is_err() {
-            return self.end(view, id, Ended::Protocol(ReasonCode::UNSPECIFIED_ERROR), fx);
+            self.end(view, id, Ended::Protocol(ReasonCode::UNSPECIFIED_ERROR), fx);
+            return None;
         }
         let answer = Answer {
             conn: id,
@@ -229,15 +208,11 @@ impl Shard {
         } else {
             self.answer(view, sync, answer, fx);
         }
+        sync
     }
 
     /// Writes the marker of a change, and the retained messages that are due behind it.
-    fn mark(
-        &mut self,
-        key: usize,
-        changes: Vec<(String, Option<SubscriptionRecord>)>,
-        retained: Vec<(String, Arc<Message>)>,
-    ) {
+    fn mark(&mut self, key: usize, changes: Vec<Change>, retained: Vec<(String, Arc<Message>)>) {
         let Some(session) = self.sessions.get(key).filter(|session| session.durable) else {
             return;
         };

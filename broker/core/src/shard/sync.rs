@@ -1,7 +1,7 @@
 //! A SUBACK means that every linked pod routes to the subscription: it waits for their word, for a
 //! bounded time. A pod that is not linked reads the routes from the log.
 
-use super::commit::Answer;
+use super::commit::{Answer, Retained};
 use super::effect::{Effect, Token};
 use super::{Shard, View};
 use rustc_hash::FxHashMap;
@@ -26,6 +26,18 @@ struct Asked {
 impl Syncs {
     pub(super) fn len(&self) -> usize {
         self.asked.len()
+    }
+
+    /// Puts retained messages behind an answer that still waits; else yields them.
+    pub(super) fn put_behind(&mut self, sync: Option<Token>, messages: Retained) -> Retained {
+        let asked = sync.and_then(|token| self.asked.get_mut(&token));
+        match asked.and_then(|asked| asked.answer.as_mut()) {
+            Some(answer) => {
+                answer.retained.extend(messages);
+                Vec::new()
+            }
+            None => messages,
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod ownership;
 mod peers;
 mod publish;
 mod queue;
+mod replay;
 mod retained;
 mod rights;
 mod sessions;

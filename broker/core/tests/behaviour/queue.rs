@@ -1,6 +1,6 @@
 //! What waits for an offline or slow client.
 
-use crate::world::{Opts, World};
+use crate::world::{Opts, Step, World};
 use isthmus_mqtt::Version::{V5, V311};
 use isthmus_mqtt::{AckType, MessageProperties, Publish, QoS};
 
@@ -263,4 +263,56 @@ fn a_message_that_is_never_acknowledged_keeps_its_id_to_itself() {
     let rest = w.published(a);
     assert_eq!(rest.len(), 11);
     assert_eq!((rest[0].id, &*rest[0].payload), (stuck, "9"));
+}
+
+/// Bodies that are no longer at hand are read once for all who come back, not once for each.
+#[test]
+fn sessions_that_come_back_share_the_bodies_that_are_fetched() {
+    const SESSIONS: usize = 40;
+    const BACKLOG: usize = 6000;
+    let mut w = World::with(1, 1, |session, _| {
+        session.max_queued_messages = 10_000;
+        session.max_queued_bytes = 1 << 30;
+    });
+    let sleepers: Vec<usize> = (0..SESSIONS)
+        .map(|n| w.client(&format!("s{n}"), V5))
+        .collect();
+    for sleeper in &sleepers {
+        w.connect(*sleeper, &Opts::durable()).unwrap();
+        w.subscribe(*sleeper, "t", 1);
+        w.disconnect(*sleeper);
+    }
+    let a = w.client("a", V5);
+    w.connect(a, &Opts::clean()).unwrap();
+    for n in 0..BACKLOG {
+        w.publish(a, "t", 1, &n.to_string());
+    }
+    w.pass(2);
+    w.crash_now();
+    for sleeper in &sleepers {
+        w.start_connect(*sleeper, &Opts::durable());
+    }
+    // Half of them are half as fast.
+    let mut random = 1u64;
+    loop {
+        let steps = w.steps();
+        if steps.is_empty() {
+            break;
+        }
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let step = &steps[(random >> 33) as usize % steps.len()];
+        let slow = matches!(step, Step::Receive(conn) if conn.0 % 2 == 0);
+        if !slow || steps.len() == 1 || random >> 32 & 1 == 0 {
+            w.take(step);
+        }
+    }
+    for sleeper in &sleepers {
+        let got = w.payloads(*sleeper);
+        assert_eq!(got.len(), BACKLOG);
+        assert!(got.iter().zip(0..).all(|(got, n)| *got == n.to_string()));
+    }
+    println!("{} bodies fetched for {SESSIONS} sessions", w.fetched);
+    assert!(w.fetched <= BACKLOG * 3 / 2, "{} bodies", w.fetched);
 }

@@ -119,7 +119,7 @@ pub(crate) fn qos_of(client: usize) -> u8 {
 
 impl Run {
     pub(crate) fn new() -> Self {
-        let mut world = World::with(2, 3, |_, _| {});
+        let mut world = World::among(false, 2, 3, |_, _| {});
         for n in 0..CLIENTS {
             world.client(&format!("c{n}"), if n % 2 == 0 { V5 } else { V311 });
         }

@@ -42,12 +42,16 @@ pub(crate) struct World {
     pub(crate) retained: Retained,
     pub(crate) rights: Rights,
     pub(crate) backlogged: bool,
+    /// Nobody else retains messages.
+    pub(crate) alone: bool,
     pub(crate) log: Log,
     pub(crate) clients: Vec<Client>,
     pub(crate) conns: BTreeMap<ConnId, Link>,
     pub(crate) holds: Holds,
     /// Downlink records that are done with, in order.
     pub(crate) done: Vec<(i32, i64, bool)>,
+    /// Bodies that were fetched again.
+    pub(crate) fetched: usize,
     /// What other pods were told and asked.
     pub(crate) peers: Peers,
     next_conn: u64,
@@ -106,7 +110,21 @@ impl World {
         Self::with(2, 4, |_, _| {})
     }
 
+    /// The same where other pods serve the instance as well.
+    pub(crate) fn beside_others() -> Self {
+        Self::among(false, 2, 4, |_, _| {})
+    }
+
     pub(crate) fn with(
+        shards: u16,
+        slots: u16,
+        tune: impl FnOnce(&mut isthmus_config::Session, &mut isthmus_config::Limits),
+    ) -> Self {
+        Self::among(true, shards, slots, tune)
+    }
+
+    pub(crate) fn among(
+        alone: bool,
         shards: u16,
         slots: u16,
         tune: impl FnOnce(&mut isthmus_config::Session, &mut isthmus_config::Limits),
@@ -130,11 +148,13 @@ impl World {
             retained: Retained::default(),
             rights: Rights::default(),
             backlogged: false,
+            alone,
             log: Log::new(slots),
             clients: Vec::new(),
             conns: BTreeMap::new(),
             holds: Holds::default(),
             done: Vec::new(),
+            fetched: 0,
             peers: Peers::default(),
             next_conn: 0,
             next_downlink: 0,
@@ -156,6 +176,7 @@ impl World {
             start: self.start,
             session: self.session.clone(),
             limits: self.limits.clone(),
+            alone: self.alone,
         }
     }
 

@@ -45,6 +45,7 @@ pub(super) struct Flights {
     pub(super) commits: Vec<Committing>,
     pub(super) lives: VecDeque<(usize, usize, Live)>,
     pub(super) fetches: VecDeque<(u16, Vec<i64>)>,
+    pub(super) refreshes: VecDeque<(usize, Token)>,
 }
 
 /// One thing that can happen next.
@@ -64,6 +65,8 @@ pub(crate) enum Step {
     Read(u16),
     /// Bodies are handed in.
     Fetch,
+    /// A shard hears that the retained messages have been read.
+    Refresh,
     /// The server reads a packet of a client.
     Receive(isthmus_core::shard::ConnId),
 }
@@ -80,6 +83,7 @@ pub(crate) struct Holds {
     pub(crate) commits: bool,
     pub(crate) reads: bool,
     pub(crate) fetches: bool,
+    pub(crate) refreshes: bool,
     pub(crate) lives: bool,
     /// Payloads that Kafka refuses for good.
     pub(crate) refused: BTreeSet<String>,
@@ -133,6 +137,9 @@ impl World {
         if !flights.fetches.is_empty() && !self.holds.fetches {
             steps.push(Step::Fetch);
         }
+        if !flights.refreshes.is_empty() && !self.holds.refreshes {
+            steps.push(Step::Refresh);
+        }
         steps
     }
 
@@ -172,6 +179,7 @@ impl World {
             Step::Read(slot) => drop(self.read_one(*slot)),
             Step::Fetch => {
                 let (slot, offsets) = self.flights.fetches.pop_front().unwrap();
+                self.fetched += offsets.len();
                 let inbox = &self.log.inbox[usize::from(slot)];
                 let found: Vec<_> = offsets
                     .into_iter()
@@ -180,6 +188,10 @@ impl World {
                 with_shard!(self, self.shard_of(slot), |shard, view, fx| {
                     shard.bodies(view, slot, &found, fx).unwrap();
                 });
+            }
+            Step::Refresh => {
+                let (at, token) = self.flights.refreshes.pop_front().unwrap();
+                with_shard!(self, at, |shard, view, fx| shard.refreshed(view, token, fx));
             }
             Step::Receive(conn) => self.receive(*conn),
         }
@@ -298,6 +310,7 @@ impl World {
             && flights.commits.is_empty()
             && flights.lives.is_empty()
             && flights.fetches.is_empty()
+            && flights.refreshes.is_empty()
     }
 
     /// The running commit of every shard comes back: the group was lost.

@@ -160,18 +160,25 @@ impl Ends {
         name: &str,
         extra: &[(String, String)],
     ) -> Result<Self, KafkaError> {
-        let client = |level: &str| {
-            let mut config = consumer_config(bootstrap, extra);
-            config.set("isolation.level", level);
-            config.create_with_context(Quiet(Voice::new(name)))
-        };
         Ok(Self {
-            written: client("read_uncommitted")?,
-            stable: client("read_committed")?,
+            written: Self::client(bootstrap, name, extra, "read_uncommitted")?,
+            stable: Self::client(bootstrap, name, extra, "read_committed")?,
         })
     }
 
-    fn ask(
+    /// A client for questions only.
+    pub(super) fn client(
+        bootstrap: &str,
+        name: &str,
+        extra: &[(String, String)],
+        level: &str,
+    ) -> Result<BaseConsumer<Quiet>, KafkaError> {
+        let mut config = consumer_config(bootstrap, extra);
+        config.set("isolation.level", level);
+        config.create_with_context(Quiet(Voice::new(name)))
+    }
+
+    pub(super) fn ask(
         of: &BaseConsumer<Quiet>,
         topic: &str,
         partitions: &[i32],

@@ -4,7 +4,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use isthmus_kafka::producer::ProducerSettings;
-use isthmus_kafka::reader::{Reader, ReaderConfig, ReaderEvent, Restorer, read_partition_to_end};
+use isthmus_kafka::reader::{
+    Reader, ReaderConfig, ReaderEvent, Restorer, Tip, read_partition_to_end,
+};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::kafka::{Kafka, events, shared, unique};
@@ -55,26 +57,30 @@ fn a_reader_warms_once_and_follows() {
     })
     .unwrap();
     let mut before = 0;
-    received.find(|event| match event {
+    let written = received.find(|event| match event {
         ReaderEvent::Record(_) => {
             before += 1;
             None
         }
-        ReaderEvent::CaughtUp => Some(()),
+        ReaderEvent::CaughtUp(ends) => Some(ends.values().sum::<i64>()),
     });
     println!(
         "500 records over 4 partitions warmed after {:.1?}",
         start.elapsed()
     );
-    assert_eq!(before, 500);
+    assert_eq!((before, written), (500, 500));
+    let tip = Tip::new(&config(&kafka, &topic)).unwrap();
+    let ends = || tip.ask(0..4).unwrap().values().sum::<i64>();
+    assert_eq!(ends(), 500);
     for number in 500..510 {
         let start = Instant::now();
         send(&producer, &topic, "k", number, 100);
         match received.next() {
             ReaderEvent::Record(message) => assert_eq!(crate::producer::number(&message), number),
-            ReaderEvent::CaughtUp => panic!("caught up twice"),
+            ReaderEvent::CaughtUp(_) => panic!("caught up twice"),
         }
         if number == 509 {
+            assert_eq!(ends(), 510);
             println!("followed after {:.1?}", start.elapsed());
         }
     }
@@ -92,7 +98,8 @@ fn a_reader_waits_for_its_topic() {
     .unwrap();
     received.none_for(Duration::from_millis(500));
     kafka.create(&topic, 2, &[]);
-    assert_eq!(received.next(), ReaderEvent::CaughtUp);
+    let ends = std::collections::BTreeMap::from([(0, 0), (1, 0)]);
+    assert_eq!(received.next(), ReaderEvent::CaughtUp(ends));
 }
 
 #[test]
