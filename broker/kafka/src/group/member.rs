@@ -42,6 +42,8 @@ pub(super) struct Member {
     resuming: Vec<(TopicPartition, Option<i64>)>,
     kicks: Kicks,
     revoking: Option<Revoking>,
+    /// The subscription was narrowed, or widened, after the first one.
+    resubscribed: bool,
     /// For what wakes this thread.
     commands: Sender<Command>,
 }
@@ -69,6 +71,7 @@ impl Member {
             resuming: Vec::new(),
             kicks: Kicks::default(),
             revoking: None,
+            resubscribed: false,
             commands,
         }
     }
@@ -168,6 +171,7 @@ impl Member {
                 }
             }
             Command::Narrow => {
+                self.resubscribed = true;
                 let park: Vec<&str> = self.shared.config.park.iter().map(String::as_str).collect();
                 if park.is_empty() {
                     self.consumer.unsubscribe();
@@ -273,6 +277,9 @@ impl Member {
                     self.reading.extend(partitions.iter().cloned());
                 }
                 self.shared.own(&partitions);
+                if partitions.is_empty() {
+                    self.ask_again();
+                }
                 self.shared.say(GroupEvent::Assigned(partitions));
             }
             Change::Revoke(list) => {

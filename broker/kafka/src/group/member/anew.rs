@@ -1,4 +1,4 @@
-//! A member that begins anew after another took its instance id.
+//! A member that begins anew after another took its instance id, or that wants to be looked at anew.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,5 +38,23 @@ impl Member {
                 None
             }
         }
+    }
+
+    /// A static member that narrowed its subscription, left, and is back within the session timeout
+    /// is given what it had then: nothing; the coordinator looks at what it wants now only when it
+    /// joins with another subscription once more.
+    pub(super) fn ask_again(&mut self) {
+        let config = &self.shared.config;
+        if self.resubscribed || config.park.is_none() {
+            return;
+        }
+        self.resubscribed = true;
+        let topics = config
+            .topics
+            .iter()
+            .chain(&config.park)
+            .chain(&config.nudge);
+        let topics: Vec<&str> = topics.map(String::as_str).collect();
+        self.say(self.consumer.subscribe(&topics));
     }
 }
