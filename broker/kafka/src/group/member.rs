@@ -42,6 +42,8 @@ pub(super) struct Member {
     resuming: Vec<(TopicPartition, Option<i64>)>,
     kicks: Kicks,
     revoking: Option<Revoking>,
+    /// Whether the parking topic is subscribed.
+    parks: bool,
     /// For what wakes this thread.
     commands: Sender<Command>,
 }
@@ -69,6 +71,7 @@ impl Member {
             resuming: Vec::new(),
             kicks: Kicks::default(),
             revoking: None,
+            parks: true,
             commands,
         }
     }
@@ -78,7 +81,7 @@ impl Member {
         let topics: Vec<&str> = config
             .topics
             .iter()
-            .chain(&config.park)
+            .chain(config.park.iter().filter(|_| self.parks))
             .map(String::as_str)
             .collect();
         self.consumer.subscribe(&topics)
@@ -166,6 +169,11 @@ impl Member {
                 for partition in partitions {
                     self.release(&partition);
                 }
+            }
+            // librdkafka joins again only for another subscription.
+            Command::Rebalance => {
+                self.parks = !self.parks;
+                self.say(self.subscribe());
             }
             Command::Narrow => {
                 let park: Vec<&str> = self.shared.config.park.iter().map(String::as_str).collect();
