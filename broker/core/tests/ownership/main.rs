@@ -98,7 +98,7 @@ fn finds(guards: Guards) -> bool {
         Err(found) => found.1.contains("does not follow"),
         Ok(_) => false,
     });
-    println!("without one of {guards:?}: history {found:?}");
+    eprintln!("without one of {guards:?}: history {found:?}");
     found.is_some()
 }
 
