@@ -28,6 +28,8 @@ const HANDOVER: Duration = Duration::from_secs(8);
 pub enum Work {
     /// Something that the machine is to know.
     Event(Event),
+    /// The group has assigned, by assignments of these numbers.
+    Assigned(Vec<(u16, u64)>),
     /// The state of a slot.
     Read(Box<Read>),
     /// The process ends in order; told when nothing is left to hand over.
@@ -65,6 +67,10 @@ impl Ownership {
         shared.owners.follow(move |slot, owner| {
             let _ = of_owners.send(Work::Event(Event::Owner(slot, owner.cloned())));
         });
+        for slot in 0..shared.config.slots {
+            let known = Event::Owner(slot, shared.owners.of(slot));
+            let _ = work.send(Work::Event(known));
+        }
         let _ = shared.ownership.set(work.clone());
         let (to, of_group, inbox) = (shared.clone(), work.clone(), topics.inbox().clone());
         let group = Group::start(config, move |event| on_event(&to, &of_group, &inbox, event))?;
@@ -118,6 +124,7 @@ fn run(mut driver: Driver, todo: &Receiver<Work>) {
         };
         match work {
             Ok(Work::Event(event)) => driver.event(event),
+            Ok(Work::Assigned(terms)) => driver.assigned(terms),
             Ok(Work::Read(read)) => driver.read(*read),
             Ok(Work::Leave(done)) => driver.leave(done),
             Err(()) => return,
@@ -141,7 +148,13 @@ fn on_event(shared: &Arc<Shared>, work: &Sender<Work>, inbox: &str, event: Group
                 shared.tell(shard, ToShard::Inbox(records));
             }
         }
-        GroupEvent::Assigned(partitions) => tell(Event::Assigned(slots(&partitions, inbox))),
+        GroupEvent::Assigned(partitions) => {
+            // On the group's own thread: nothing has ended the assignment since.
+            let group = shared.slots_group.wait();
+            let slots = slots(&partitions, inbox).into_iter();
+            let terms = slots.filter_map(|slot| Some((slot, group.term(inbox, i32::from(slot))?)));
+            let _ = work.send(Work::Assigned(terms.collect()));
+        }
         GroupEvent::Revoked(partitions) => tell(Event::Revoked(slots(&partitions, inbox))),
         GroupEvent::Lost(partitions) => tell(Event::Lost(slots(&partitions, inbox))),
         GroupEvent::Error(error) => tracing::debug!(%error, "slot group"),

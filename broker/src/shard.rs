@@ -316,9 +316,10 @@ impl Worker {
                 slot,
                 position,
                 records,
-            } => self.restore_slot(slot, position, &records),
-            Event::Resume(slot) => {
-                self.resume_slot(slot);
+                term,
+            } => self.restore_slot(slot, position, &records, term),
+            Event::Resume(slot, term) => {
+                self.resume_slot(slot, term);
                 Ok(())
             }
             Event::Suspend(slot) => {

@@ -117,9 +117,11 @@ pub enum Event {
         position: i64,
         /// The state's records.
         records: Vec<(Vec<u8>, Vec<u8>)>,
+        /// The assignment that it was read in.
+        term: u64,
     },
-    /// Ours again without having been another's: go on from memory, and tell the owner's life.
-    Resume(u16),
+    /// Ours again by this assignment without having been another's: go on from memory.
+    Resume(u16, u64),
     /// The group is lost; the slot's clients stay.
     Suspend(u16),
     /// The routes name this process as a slot's owner: all that earlier ones wrote has been read.

@@ -8,10 +8,12 @@
 //! made; whatever was lost meanwhile is proved against Kafka before it goes on.
 
 mod leave;
+mod orphans;
 mod step;
 
 use crate::record::OwnerRecord;
 use leave::Leaving;
+use orphans::Orphans;
 use std::collections::BTreeMap;
 
 /// How long to wait before Kafka is asked again, ms.
@@ -110,6 +112,8 @@ pub enum Effect {
     Drop(u16),
     /// Others may have these.
     Release(Vec<u16>),
+    /// Have the group divide the slots anew: one has been nobody's for too long.
+    Rebalance,
     /// Join the group again.
     Rejoin,
     /// End the process: going on could only answer with stale state.
@@ -170,12 +174,13 @@ pub struct Ownership {
     /// Fenced: when to join again.
     rejoin: Option<u64>,
     leaving: Option<Leaving>,
+    orphans: Orphans,
 }
 
 impl Ownership {
-    /// Nothing is ours; `ours` is this start of this pod.
+    /// Nothing is ours of the instance's so many slots; `ours` is this start of this pod.
     #[must_use]
-    pub fn new(ours: OwnerRecord) -> Self {
+    pub fn new(ours: OwnerRecord, slots: u16, now: u64) -> Self {
         Self {
             ours,
             slots: BTreeMap::new(),
@@ -185,6 +190,7 @@ impl Ownership {
             fences: Vec::new(),
             rejoin: None,
             leaving: None,
+            orphans: Orphans::new(slots, now),
         }
     }
 
@@ -224,7 +230,8 @@ impl Ownership {
             _ => None,
         });
         let leaving = self.leaving.as_ref().and_then(Leaving::due);
-        due.chain(self.rejoin).chain(leaving).min()
+        let orphans = self.joined.then(|| self.orphans.due()).flatten();
+        due.chain(self.rejoin).chain(leaving).chain(orphans).min()
     }
 
     /// Whether an attempt at a slot still counts: what it yields is of use.

@@ -13,6 +13,7 @@ mod client;
 mod kicks;
 mod lists;
 mod member;
+mod offsets;
 mod rebalance;
 mod shared;
 
@@ -29,6 +30,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use self::client::consumer;
 use self::member::Member;
+pub(crate) use self::offsets::committed;
 use self::rebalance::Rebalances;
 use self::shared::{Command, Shared};
 pub use crate::record::Message;
@@ -145,6 +147,7 @@ impl Group {
         let (commands, received) = channel();
         let shared = Arc::new(Shared {
             owned: RwLock::new(HashMap::new()),
+            terms: AtomicU64::new(0),
             outstanding: AtomicU64::new(0),
             bound: config.outstanding_bytes,
             choked: AtomicBool::new(false),
@@ -239,21 +242,34 @@ impl GroupHandle {
     /// transaction with [`GroupHandle::metadata`] taken *before* asking this is safe.
     #[must_use]
     pub fn owns(&self, topic: &str, partition: i32) -> bool {
-        self.shared.admitted(topic, partition) == Some(true)
+        self.shared
+            .term(topic, partition)
+            .is_some_and(|term| term.admitted)
     }
 
     /// All that is ours to write about.
     #[must_use]
     pub fn owned(&self) -> Vec<TopicPartition> {
         let owned = read(&self.shared.owned);
-        let admitted = owned.iter().filter(|(_, admitted)| **admitted);
+        let admitted = owned.iter().filter(|(_, term)| term.admitted);
         admitted.map(|(partition, _)| partition.clone()).collect()
     }
 
-    /// An assigned partition may be written about from now on
-    /// ([`GroupConfig::wait_for_admission`]).
-    pub fn admit(&self, topic: &str, partition: i32) {
-        self.shared.admit(topic, partition);
+    /// Which assignment the partition is ours by: each has a number of its own.
+    #[must_use]
+    pub fn term(&self, topic: &str, partition: i32) -> Option<u64> {
+        self.shared.term(topic, partition).map(|term| term.number)
+    }
+
+    /// The partition may be written about from now on ([`GroupConfig::wait_for_admission`]), by
+    /// this assignment and no later one; false where it has ended.
+    pub fn admit(&self, topic: &str, partition: i32, term: u64) -> bool {
+        self.shared.admit(topic, partition, term)
+    }
+
+    /// Has the group divide its partitions anew.
+    pub fn rebalance(&self) {
+        self.send(Command::Rebalance);
     }
 
     /// Asks the group to give all partitions to others, by subscribing to the parking topic alone.
@@ -364,32 +380,4 @@ impl GroupHandle {
     fn send(&self, command: Command) {
         let _ = self.commands.send(command);
     }
-}
-
-/// Asks the coordinator, once.
-pub(crate) fn committed<C: rdkafka::consumer::ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    partitions: &[(&str, i32)],
-    timeout: Duration,
-) -> Result<Vec<Committed>, KafkaError> {
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for (topic, partition) in partitions {
-        list.add_partition(topic, *partition);
-    }
-    let list = consumer.committed_offsets(list, timeout)?;
-    list.elements()
-        .iter()
-        .map(|found| {
-            found.error()?;
-            Ok(Committed {
-                topic: Arc::from(found.topic()),
-                partition: found.partition(),
-                offset: match found.offset() {
-                    Offset::Offset(offset) => Some(offset),
-                    _ => None,
-                },
-                metadata: found.metadata().to_owned(),
-            })
-        })
-        .collect()
 }

@@ -23,6 +23,8 @@ pub(super) struct Driver {
     read: HashMap<u16, Read>,
     /// Who had committed to a slot before it was installed.
     marks: HashMap<u16, Marks>,
+    /// By which assignment a slot is ours, as far as the machine has heard.
+    terms: HashMap<u16, u64>,
     left: Option<Sender<()>>,
 }
 
@@ -37,14 +39,16 @@ impl Driver {
             node: shared.config.node.clone(),
             start: shared.clock.start(),
         };
+        let (slots, now) = (shared.config.slots, shared.clock.now());
         Self {
             shared,
             group,
             topics,
-            machine: Ownership::new(ours),
+            machine: Ownership::new(ours, slots, now),
             work,
             read: HashMap::new(),
             marks: HashMap::new(),
+            terms: HashMap::new(),
             left: None,
         }
     }
@@ -72,6 +76,13 @@ impl Driver {
             self.perform(effect);
         }
         self.shared.serving(self.machine.serving());
+    }
+
+    /// The group has assigned: each slot with the number of its assignment.
+    pub(super) fn assigned(&mut self, terms: Vec<(u16, u64)>) {
+        let slots = terms.iter().map(|(slot, _)| *slot).collect();
+        self.terms.extend(terms);
+        self.event(Event::Assigned(slots));
     }
 
     pub(super) fn read(&mut self, read: Read) {
@@ -109,11 +120,12 @@ impl Driver {
                             slot,
                             position,
                             records,
+                            term: self.term(slot),
                         },
                     );
                 }
             }
-            Effect::Resume(slot) => tell(slot, ToShard::Resume(slot)),
+            Effect::Resume(slot) => tell(slot, ToShard::Resume(slot, self.term(slot))),
             Effect::Suspend(slot) => tell(slot, ToShard::Suspend(slot)),
             Effect::Close(slot) => tell(slot, ToShard::Close(slot)),
             Effect::Drop(slot) => {
@@ -124,6 +136,10 @@ impl Driver {
                 let inbox = self.topics.inbox();
                 let partitions = slots.iter().map(|slot| (inbox.clone(), i32::from(*slot)));
                 self.group.release(partitions.collect());
+            }
+            Effect::Rebalance => {
+                tracing::info!("a slot is nobody's: asking the group to divide them anew");
+                self.group.rebalance();
             }
             Effect::Rejoin => {
                 tracing::warn!("the membership was lost to nobody else, joining again");
@@ -140,6 +156,10 @@ impl Driver {
                 }
             }
         }
+    }
+
+    fn term(&self, slot: u16) -> u64 {
+        self.terms.get(&slot).copied().unwrap_or_default()
     }
 
     fn reading(&self, attempt: u64) -> Reading {

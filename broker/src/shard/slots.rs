@@ -12,30 +12,31 @@ impl Worker {
         slot: u16,
         position: i64,
         records: &[(Vec<u8>, Vec<u8>)],
+        term: u64,
     ) -> Result<(), RecordError> {
         self.drop_slot(slot);
         let start = self.shared.clock.start();
         self.shared.routes.write().owned(slot, start, None);
         self.shared.set_here(slot, true);
         self.act(|core, view, fx| core.restore(view, slot, position, records, fx))?;
-        self.serve(slot, position);
+        self.serve(slot, position, term);
         Ok(())
     }
 
     /// The slot is ours again, and nobody else had it.
-    pub(super) fn resume_slot(&mut self, slot: u16) {
+    pub(super) fn resume_slot(&mut self, slot: u16, term: u64) {
         let shared = self.shared.clone();
         let inbox = self.inbox.clone();
         let position = self.act(|core, view, fx| {
             let position = core.resume_slot(view, slot, fx)?;
             // Before what it commits now is submitted.
             if let Some(group) = shared.slots_group.get() {
-                group.admit(&inbox, i32::from(slot));
+                group.admit(&inbox, i32::from(slot), term);
             }
             Some(position)
         });
         if let Some(position) = position {
-            self.serve(slot, position);
+            self.serve(slot, position, term);
         }
         let in_memory = position.is_some();
         self.shared
@@ -59,10 +60,14 @@ impl Worker {
         }
     }
 
-    fn serve(&self, slot: u16, position: i64) {
-        if let Some(group) = self.shared.slots_group.get() {
-            group.admit(&self.inbox, i32::from(slot));
-            group.resume(&self.inbox, i32::from(slot), Some(position));
+    /// Lets the slot be written about and read, unless its assignment has ended: then the word of
+    /// that is under way.
+    fn serve(&self, slot: u16, position: i64, term: u64) {
+        let partition = i32::from(slot);
+        if let Some(group) = self.shared.slots_group.get()
+            && group.admit(&self.inbox, partition, term)
+        {
+            group.resume(&self.inbox, partition, Some(position));
         }
     }
 }

@@ -74,6 +74,7 @@ impl Ownership {
         }
         self.attempts(now, fx);
         self.join_again(now, fx);
+        self.adopt(now, fx);
         self.leave_if_done(now, fx);
     }
 
@@ -165,6 +166,10 @@ impl Ownership {
     }
 
     fn owner(&mut self, now: u64, slot: u16, owner: Option<OwnerRecord>, fx: &mut Vec<Effect>) {
+        let elsewhere = owner
+            .as_ref()
+            .is_some_and(|owner| owner.node != self.ours.node);
+        self.served_elsewhere(slot, elsewhere);
         let Some(owner) = owner.filter(|owner| *owner != self.ours) else {
             return;
         };

@@ -44,6 +44,8 @@ pub(super) struct Member {
     revoking: Option<Revoking>,
     /// The subscription was narrowed, or widened, after the first one.
     resubscribed: bool,
+    /// Whether the parking topic is subscribed.
+    parks: bool,
     /// For what wakes this thread.
     commands: Sender<Command>,
 }
@@ -72,6 +74,7 @@ impl Member {
             kicks: Kicks::default(),
             revoking: None,
             resubscribed: false,
+            parks: true,
             commands,
         }
     }
@@ -81,7 +84,7 @@ impl Member {
         let topics: Vec<&str> = config
             .topics
             .iter()
-            .chain(&config.park)
+            .chain(config.park.iter().filter(|_| self.parks))
             .map(String::as_str)
             .collect();
         self.consumer.subscribe(&topics)
@@ -169,6 +172,11 @@ impl Member {
                 for partition in partitions {
                     self.release(&partition);
                 }
+            }
+            // librdkafka joins again only for another subscription.
+            Command::Rebalance => {
+                self.parks = !self.parks;
+                self.say(self.subscribe());
             }
             Command::Narrow => {
                 self.resubscribed = true;

@@ -1,7 +1,7 @@
 //! What the group's thread, librdkafka's callbacks and the handles share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::rebalance::Change;
@@ -16,15 +16,26 @@ pub(super) enum Command {
     Pause(Arc<str>, i32),
     Release(Vec<TopicPartition>),
     Narrow,
+    Rebalance,
     Rejoin,
     Close,
+}
+
+/// One assignment of a partition.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Term {
+    pub(super) number: u64,
+    /// It may be written about.
+    pub(super) admitted: bool,
 }
 
 /// What the group's thread, librdkafka's callbacks and the handles share.
 pub(super) struct Shared {
     pub(super) config: GroupConfig,
-    /// What is assigned, and whether it may be written about.
-    pub(super) owned: RwLock<HashMap<TopicPartition, bool>>,
+    /// What is assigned.
+    pub(super) owned: RwLock<HashMap<TopicPartition, Term>>,
+    /// Numbers assignments.
+    pub(super) terms: AtomicU64,
     pub(super) outstanding: AtomicU64,
     pub(super) bound: u64,
     /// Reading is paused because too much is outstanding.
@@ -39,33 +50,34 @@ pub(super) struct Shared {
 impl Shared {
     /// Whether the partition is assigned.
     pub(super) fn owns(&self, topic: &str, partition: i32) -> bool {
-        self.admitted(topic, partition).is_some()
+        self.term(topic, partition).is_some()
     }
 
-    /// Whether it may be written about; `None`: it is not assigned.
-    pub(super) fn admitted(&self, topic: &str, partition: i32) -> Option<bool> {
+    /// The partition's assignment.
+    pub(super) fn term(&self, topic: &str, partition: i32) -> Option<Term> {
         let owned = read(&self.owned);
         let mut all = owned.iter();
         all.find(|((of, number), _)| *number == partition && **of == *topic)
-            .map(|(_, admitted)| *admitted)
+            .map(|(_, term)| *term)
     }
 
     pub(super) fn own(&self, partitions: &[TopicPartition]) {
+        let number = self.terms.fetch_add(1, Ordering::Relaxed) + 1;
         let admitted = !self.config.wait_for_admission;
         let mut owned = write(&self.owned);
         for partition in partitions {
-            owned.entry(partition.clone()).or_insert(admitted);
+            let term = Term { number, admitted };
+            owned.entry(partition.clone()).or_insert(term);
         }
     }
 
-    pub(super) fn admit(&self, topic: &str, partition: i32) {
+    /// Allows writing about a partition in this assignment; false where it has ended.
+    pub(super) fn admit(&self, topic: &str, partition: i32, number: u64) -> bool {
         let mut owned = write(&self.owned);
         let found = owned
             .iter_mut()
-            .find(|((of, number), _)| *number == partition && **of == *topic);
-        if let Some((_, admitted)) = found {
-            *admitted = true;
-        }
+            .find(|((of, at), term)| *at == partition && **of == *topic && term.number == number);
+        found.map(|(_, term)| term.admitted = true).is_some()
     }
 
     pub(super) fn disown(&self, partitions: &[TopicPartition]) {

@@ -11,7 +11,8 @@ use crate::transactor::member;
 
 fn assigned(event: GroupEvent) -> Option<Vec<i32>> {
     match event {
-        GroupEvent::Assigned(partitions) => {
+        // A second member is told at first that nothing is its own yet.
+        GroupEvent::Assigned(partitions) if !partitions.is_empty() => {
             let mut numbers: Vec<i32> = partitions.iter().map(|(_, number)| *number).collect();
             numbers.sort_unstable();
             Some(numbers)

@@ -23,7 +23,8 @@ fn a_call_that_does_not_return_is_left_behind() {
     let (sender, happened) = events();
     let config = GroupConfig::new(&bootstrap, "group", "pod", &["inbox"]);
     let group = Group::start(config, move |event| sender.send(event).unwrap_or_default()).unwrap();
-    happened.find(|event| matches!(event, GroupEvent::Assigned(_)).then_some(()));
+    happened
+        .find(|event| matches!(event, GroupEvent::Assigned(new) if !new.is_empty()).then_some(()));
     let (sender, done) = events();
     let settings = TransactorSettings::default();
     let transactor = Transactor::new(

@@ -1,0 +1,132 @@
+//! The life of slots over several pods and a simulated Kafka, explored by a seed: every pod drives
+//! the real [`isthmus_core::ownership`] machine. `docs/ownership.md` says what is simulated, what is
+//! checked and how to run more of it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "test code"
+)]
+
+mod kafka;
+mod pod;
+mod random;
+mod shard;
+mod transactor;
+mod world;
+
+use random::Random;
+use std::time::Instant;
+use world::{Guards, World};
+
+/// Steps of one history before everything calms down.
+const WILD: u64 = 4000;
+/// Steps of all histories, unless `ISTHMUS_SIMULATION_STEPS` says more.
+const STEPS: u64 = 400_000;
+
+fn seed() -> u64 {
+    let given = std::env::var("ISTHMUS_SEED").ok();
+    given.map_or_else(
+        || {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            u64::try_from(now.unwrap().as_nanos() & u128::from(u64::MAX)).unwrap()
+        },
+        |text| text.parse().expect("ISTHMUS_SEED is a number"),
+    )
+}
+
+/// One history: wild, then calm. What it violated, if anything.
+fn history(seed: u64, guards: Guards) -> Result<World, Box<(World, String)>> {
+    let mut random = Random::new(seed);
+    let mut world = World::new(3, 4, guards);
+    for _ in 0..WILD {
+        if let Err(fault) = world.step(&mut random) {
+            return Err(Box::new((world, fault)));
+        }
+    }
+    match world.calm(&mut random) {
+        Ok(()) => Ok(world),
+        Err(fault) => Err(Box::new((world, fault))),
+    }
+}
+
+#[test]
+fn no_slot_is_ever_advanced_by_two_and_none_stays_closed() {
+    let steps = std::env::var("ISTHMUS_SIMULATION_STEPS")
+        .map_or(STEPS, |text| text.parse().expect("a number of steps"));
+    let first = seed();
+    let begun = Instant::now();
+    let (mut done, mut histories, mut commits, mut resumed) = (0, 0, 0, 0);
+    while done < steps {
+        let seed = first.wrapping_add(histories);
+        match history(seed, Guards::default()) {
+            Ok(world) => {
+                done += world.steps;
+                commits += world.kafka.commits;
+                resumed += world.resumed;
+            }
+            Err(found) => {
+                let (world, fault) = *found;
+                for line in world.story.iter().rev().take(120).rev() {
+                    eprintln!("{line}");
+                }
+                panic!(
+                    "{fault}\nafter {} steps; repeat with ISTHMUS_SEED={seed}",
+                    world.steps
+                );
+            }
+        }
+        histories += 1;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    println!(
+        "{done} steps in {histories} histories, {commits} commits, {resumed} slots resumed from \
+         memory, {seconds:.1} s; ISTHMUS_SEED={first}"
+    );
+    assert!(
+        commits > histories * 10 && resumed > 0,
+        "the simulation does too little"
+    );
+}
+
+/// Whether the simulation finds a commit of two owners within so many histories. They are the same
+/// in every run: this is a test of the simulation.
+fn finds(guards: Guards) -> bool {
+    let found = (0..20_000).find(|seed| match history(*seed, guards) {
+        Err(found) => found.1.contains("does not follow"),
+        Ok(_) => false,
+    });
+    eprintln!("without one of {guards:?}: history {found:?}");
+    found.is_some()
+}
+
+#[test]
+fn without_the_generation_check_it_finds_a_violation() {
+    let guards = Guards {
+        generation: false,
+        ..Guards::default()
+    };
+    assert!(finds(guards));
+}
+
+/// What waits in a transactor from an earlier period would be written in the next.
+#[test]
+fn without_forgetting_it_finds_a_violation() {
+    let guards = Guards {
+        forgetting: false,
+        ..Guards::default()
+    };
+    assert!(finds(guards));
+}
+
+/// The routes alone are read too late to go on from memory by.
+#[test]
+fn without_the_proof_it_finds_a_violation() {
+    let guards = Guards {
+        proof: false,
+        ..Guards::default()
+    };
+    assert!(finds(guards));
+}
