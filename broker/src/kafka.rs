@@ -24,16 +24,18 @@ use std::time::{Duration, Instant};
 pub use answers::dead_letter_token;
 pub use topics::Topics;
 
-fn transactional_ids(shared: &Shared) -> [String; 2] {
-    let topics = Topics::new(&shared.config);
-    let (stem, node) = (topics.names.stem(), &shared.config.node);
+/// The ids of a pod's two transactors.
+#[must_use]
+pub fn transactional_ids(topics: &Topics, node: &str) -> [String; 2] {
+    let stem = topics.names.stem();
     ["state", "exact"].map(|name| format!("{stem}.{node}.{name}"))
 }
 
 /// Ends what this node's last process left open, so that the caches, which read committed records,
 /// need not wait until that times out. Where Kafka is away it is left to the transactors.
 pub async fn end_predecessor(shared: &Arc<Shared>) {
-    let ends = transactional_ids(shared).map(|id| {
+    let topics = Topics::new(&shared.config);
+    let ends = transactional_ids(&topics, &shared.config.node).map(|id| {
         let bootstrap = shared.config.kafka.bootstrap_servers.clone();
         tokio::task::spawn_blocking(move || {
             if let Err(error) = end_open(&bootstrap, &id) {
@@ -80,7 +82,7 @@ impl Kafka {
         let topics = Topics::new(config);
         let bootstrap = &config.kafka.bootstrap_servers;
         let node = &config.node;
-        let [state_id, exact_id] = transactional_ids(shared);
+        let [state_id, exact_id] = transactional_ids(&topics, node);
         let max_record_bytes = largest_record(config.limits.max_packet_size);
         let producing = ProducerSettings {
             max_record_bytes,
@@ -322,6 +324,21 @@ impl Kafka {
             offsets: offsets.collect(),
         };
         self.states.submit(change);
+    }
+
+    /// A slot has been given away: nothing that was submitted for it before is written any more.
+    pub fn forget(&self, slot: u16) {
+        for transactor in [&self.states, &self.exact] {
+            transactor.forget(self.topics.inbox(), i32::from(slot));
+        }
+    }
+
+    /// Whether what stands beside a committed offset was written by this process.
+    #[must_use]
+    pub fn has_marked(&self, metadata: &str) -> bool {
+        [&self.states, &self.exact]
+            .iter()
+            .any(|transactor| metadata.starts_with(transactor.mark()))
     }
 
     /// Bodies of a slot's inbox.

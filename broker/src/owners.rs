@@ -3,6 +3,7 @@
 use isthmus_core::record::OwnerRecord;
 use parking_lot::RwLock;
 use std::collections::HashMap;
+use std::sync::OnceLock;
 use tokio::sync::watch;
 
 /// The owners of all slots, and who follows their changes.
@@ -10,7 +11,10 @@ pub struct Owners {
     ours: OwnerRecord,
     table: RwLock<HashMap<u16, OwnerRecord>>,
     changes: watch::Sender<u64>,
+    follower: OnceLock<Follower>,
 }
+
+type Follower = Box<dyn Fn(u16, Option<&OwnerRecord>) + Send + Sync>;
 
 impl Owners {
     /// Nobody is known; `ours` is this start of this pod.
@@ -20,16 +24,26 @@ impl Owners {
             ours,
             table: RwLock::default(),
             changes: watch::Sender::new(0),
+            follower: OnceLock::new(),
         }
     }
 
     /// A slot has this owner, or none that is known.
     pub fn set(&self, slot: u16, owner: Option<OwnerRecord>) {
+        let told = owner.clone();
         match owner {
             Some(owner) => drop(self.table.write().insert(slot, owner)),
             None => drop(self.table.write().remove(&slot)),
         }
         self.changes.send_modify(|count| *count += 1);
+        if let Some(follower) = self.follower.get() {
+            follower(slot, told.as_ref());
+        }
+    }
+
+    /// Has one who decides told of every change from now on.
+    pub fn follow(&self, follower: impl Fn(u16, Option<&OwnerRecord>) + Send + Sync + 'static) {
+        let _ = self.follower.set(Box::new(follower));
     }
 
     /// A slot's owner.

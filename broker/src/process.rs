@@ -79,9 +79,8 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
         readiness: Readiness::new(&["routes", "retained", "directory", "slots", "transactions"]),
         shards: ways,
         slots_group: OnceLock::new(),
-        unserved: (0..shards)
-            .map(|_| AtomicUsize::new(usize::MAX >> 16))
-            .collect(),
+        ownership: OnceLock::new(),
+        slots_serving: watch::Sender::new(false),
         kafka: OnceLock::new(),
         bridge: OnceLock::new(),
         live_bytes: AtomicU64::new(0),
@@ -239,8 +238,7 @@ async fn start(
     }
     // The group's events find the clients there.
     let ownership = Ownership::prepare(shared)?;
-    let handle = ownership.handle();
-    let _ = shared.slots_group.set(handle.clone());
+    let handle = ownership.handle().context("a membership")?;
     let kafka = Kafka::start(shared, &handle)?;
     let _ = shared.kafka.set(kafka);
     tokio::spawn(crate::watch::run(shared.clone()));
@@ -249,9 +247,8 @@ async fn start(
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     shared.readiness.set_ready("transactions");
-    while !shared.all_slots_open() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let mut serving = shared.slots_serving.subscribe();
+    let _ = serving.wait_for(|serving| *serving).await;
     let downlink = bridge::start(shared)?;
     Ok(Running {
         ownership,
@@ -350,12 +347,14 @@ fn doors(shared: &Arc<Shared>, authenticator: &Arc<Authenticator>) -> Vec<Arc<Ha
 }
 
 async fn end(shared: &Arc<Shared>, running: Running) {
-    let leaving = tokio::task::spawn_blocking(move || {
-        // Shards still work: what is under way of mq2mqtt is finished.
+    // The shards still work: what is under way of mq2mqtt is finished, and each slot is closed; its
+    // clients go with it.
+    let handed = tokio::task::spawn_blocking(move || {
         running.downlink.leave(Instant::now() + LEAVE);
+        running.ownership.hand_over();
         running
     });
-    let Ok(mut running) = leaving.await else {
+    let Ok(mut running) = handed.await else {
         return;
     };
     let answers: Vec<_> = (0..shared.shards.len())

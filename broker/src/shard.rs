@@ -10,6 +10,7 @@ mod feed;
 mod link;
 mod measure;
 mod rights;
+mod slots;
 mod system;
 
 use crate::handshake::Accepted;
@@ -122,6 +123,8 @@ struct Started {
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     number: u16,
+    /// The topic whose partitions the slots are.
+    inbox: Arc<str>,
     core: Shard,
     fx: Vec<Effect>,
     rights: Rights,
@@ -147,9 +150,11 @@ impl Worker {
             alone: config.peers.is_none(),
         });
         let rights = Rights::new(&shared);
+        let inbox = crate::kafka::Topics::new(&shared.config).inbox().clone();
         Self {
             shared,
             number,
+            inbox,
             core,
             fx: Vec::new(),
             rights,
@@ -187,6 +192,7 @@ impl Worker {
     /// Commits what clients wait for, and writes to the sockets.
     pub(crate) fn finish_batch(&mut self) {
         self.act(|core, _, fx| core.flush(fx, false));
+        self.finish_closing();
         let mut touched = std::mem::take(&mut self.touched);
         self.core.take_touched(&mut touched);
         for id in touched.drain(..) {
@@ -212,16 +218,7 @@ impl Worker {
         let (counters, gauges) = (self.core.counters(), self.core.gauges());
         self.measured
             .report(&self.shared.metrics, &counters, &gauges);
-        self.report_slots(gauges.slots_open);
         self.tell_system();
-    }
-
-    fn report_slots(&self, open: usize) {
-        let ours = (0..self.shared.config.slots)
-            .filter(|slot| self.shared.shard_of(*slot) == usize::from(self.number))
-            .count();
-        self.shared
-            .slots_unserved(self.number, ours.saturating_sub(open));
     }
 
     fn stopped(&mut self) -> bool {
@@ -319,18 +316,9 @@ impl Worker {
                 slot,
                 position,
                 records,
-            } => {
-                self.act(|core, view, fx| core.drop_slot(view, slot, fx));
-                self.shared
-                    .routes
-                    .write()
-                    .owned(slot, self.shared.clock.start(), None);
-                self.shared.set_here(slot, true);
-                self.act(|core, view, fx| core.restore(view, slot, position, &records, fx))
-            }
-            Event::Resume(slot, answer) => {
-                let position = self.act(|core, view, fx| core.resume_slot(view, slot, fx));
-                let _ = answer.send(position);
+            } => self.restore_slot(slot, position, &records),
+            Event::Resume(slot) => {
+                self.resume_slot(slot);
                 Ok(())
             }
             Event::Suspend(slot) => {
@@ -339,6 +327,14 @@ impl Worker {
             }
             Event::Named(slot) => {
                 self.act(|core, view, fx| core.clear_routes(view, slot, fx));
+                Ok(())
+            }
+            Event::Close(slot) => {
+                self.act(|core, view, fx| core.close_slot(view, slot, fx));
+                Ok(())
+            }
+            Event::Drop(slot) => {
+                self.drop_slot(slot);
                 Ok(())
             }
             Event::Downlink(record) => {

@@ -7,7 +7,9 @@ use crate::handshake::{Accepted, Handshake, Incoming};
 use crate::kafka::Kafka;
 use crate::links::{Gather, Links};
 use crate::owners::Owners;
+use crate::ownership::Work;
 use crate::telemetry::{Metrics, Readiness};
+use isthmus_core::ownership;
 use isthmus_core::retained::Retained;
 use isthmus_core::routes::Routes;
 use isthmus_core::shard::{Downlink, Live, Token};
@@ -15,7 +17,8 @@ use isthmus_kafka::group::GroupHandle;
 use isthmus_kafka::record::Message;
 use isthmus_mqtt::ReasonCode;
 use parking_lot::RwLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -115,13 +118,16 @@ pub enum Event {
         /// The state's records.
         records: Vec<(Vec<u8>, Vec<u8>)>,
     },
-    /// Ours again without having been another's; answered with the inbox offset to read from, or
-    /// nothing where the slot is not in memory.
-    Resume(u16, oneshot::Sender<Option<i64>>),
+    /// Ours again without having been another's: go on from memory, and tell the owner's life.
+    Resume(u16),
     /// The group is lost; the slot's clients stay.
     Suspend(u16),
     /// The routes name this process as a slot's owner: all that earlier ones wrote has been read.
     Named(u16),
+    /// The slot is wanted by another: end its clients, commit, and tell the owner's life.
+    Close(u16),
+    /// The slot is another's.
+    Drop(u16),
     /// A record of `mq2mqtt`.
     Downlink(Box<Downlink>),
     /// The retained messages are read as far as they went when this was asked for.
@@ -156,8 +162,10 @@ pub struct Shared {
     pub shards: Vec<mpsc::UnboundedSender<Event>>,
     /// The membership that assigns slots.
     pub slots_group: OnceLock<GroupHandle>,
-    /// How many of its slots each shard does not serve.
-    pub unserved: Vec<AtomicUsize>,
+    /// The thread that decides about slots.
+    pub ownership: OnceLock<Sender<Work>>,
+    /// Whether the group has assigned, and all that is ours is open.
+    pub slots_serving: watch::Sender<bool>,
     /// Set once, before the first connection.
     pub kafka: OnceLock<Kafka>,
     /// The bridge of `mq2mqtt`.
@@ -197,29 +205,24 @@ impl Shared {
         self.tell(self.shard_of(slot), event);
     }
 
-    /// A shard does not serve so many of its slots.
-    pub fn slots_unserved(&self, shard: u16, count: usize) {
-        if let Some(known) = self.unserved.get(usize::from(shard)) {
-            known.store(count, Ordering::Relaxed);
+    /// Tells the thread that decides about slots.
+    pub fn tell_ownership(&self, event: ownership::Event) {
+        if let Some(to) = self.ownership.get() {
+            let _ = to.send(Work::Event(event));
         }
-        match self
-            .unserved
-            .iter()
-            .map(|n| n.load(Ordering::Relaxed))
-            .sum()
-        {
-            0 => self.readiness.set_ready("slots"),
-            1.. => self.readiness.set_not_ready(
+    }
+
+    /// The group has assigned, possibly nothing, and all that is ours is open; or not.
+    pub fn serving(&self, serving: bool) {
+        match serving {
+            true => self.readiness.set_ready("slots"),
+            false => self.readiness.set_not_ready(
                 "slots",
                 "slots wait for the consumer group or are being restored",
             ),
         }
-    }
-
-    /// Whether every slot is served.
-    #[must_use]
-    pub fn all_slots_open(&self) -> bool {
-        self.unserved.iter().all(|n| n.load(Ordering::Relaxed) == 0)
+        self.slots_serving
+            .send_if_modified(|now| std::mem::replace(now, serving) != serving);
     }
 
     /// Whether this process is to have a slot's clients.

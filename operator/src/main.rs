@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
 use isthmus_operator::crds;
+use isthmus_operator::instance::build::PEERS_PORT;
 use isthmus_operator::local::out::Out;
 use isthmus_operator::local::run::{KafkaChoice, Options, run};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -49,6 +50,9 @@ struct Local {
     /// The address that the listeners bind; 0.0.0.0 lets other machines in.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     bind: IpAddr,
+    /// Where the first broker listens for the others; broker n: 10 n higher.
+    #[arg(long, value_name = "PORT", default_value_t = PEERS_PORT)]
+    peers_port: u16,
 }
 
 fn main() -> std::process::ExitCode {
@@ -91,6 +95,7 @@ fn run_local(local: Local) -> anyhow::Result<()> {
         broker: local.broker,
         port_offset: local.port_offset,
         bind: local.bind,
+        peers_port: local.peers_port,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

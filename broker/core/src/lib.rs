@@ -9,6 +9,7 @@ pub mod acl;
 pub mod filter;
 pub mod hash;
 pub mod message;
+pub mod ownership;
 pub mod queue;
 pub mod record;
 pub mod retained;

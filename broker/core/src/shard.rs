@@ -7,7 +7,7 @@
 //!   [`Shard::committed`], [`Shard::live`], [`Shard::inbox`], [`Shard::bodies`],
 //!   [`Shard::downlink`], [`Shard::refreshed`], [`Shard::directory_changed`], [`Shard::tick`]
 //! - **slots**: [`Shard::restore`], [`Shard::suspend_slot`], [`Shard::resume_slot`],
-//!   [`Shard::drop_slot`]
+//!   [`Shard::close_slot`], [`Shard::closed`], [`Shard::drop_slot`]
 
 mod acks;
 mod commit;
@@ -19,6 +19,7 @@ mod disconnect;
 mod downlink;
 mod effect;
 pub mod envelope;
+mod handover;
 mod inbox;
 mod interest;
 mod limits;

@@ -9,13 +9,14 @@
 //! librdkafka wakes the thread when something is ready, and so do commands: an idle group costs
 //! nothing, and nothing waits behind a poll.
 
+mod client;
 mod kicks;
 mod lists;
 mod member;
 mod rebalance;
 mod shared;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, RwLock};
@@ -26,11 +27,12 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerGroupMe
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
+use self::client::consumer;
 use self::member::Member;
 use self::rebalance::Rebalances;
 use self::shared::{Command, Shared};
 pub use crate::record::Message;
-use crate::support::{Voice, consumer_config, join, read};
+use crate::support::{Voice, join, read};
 
 /// A partition of a topic.
 pub type TopicPartition = (Arc<str>, i32);
@@ -57,6 +59,9 @@ pub struct GroupConfig {
     /// Assigned partitions stand still until they are resumed; else they are read from the
     /// committed offset at once.
     pub wait_for_resume: bool,
+    /// Assigned partitions may be written about only from [`GroupHandle::admit`] on: what was to be
+    /// written when they were last ours must be out of the way first.
+    pub wait_for_admission: bool,
     /// Bytes given out and not yet processed past which reading pauses.
     pub outstanding_bytes: u64,
     /// How long a revoked partition may stay ours.
@@ -76,6 +81,7 @@ impl GroupConfig {
             topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
             park: None,
             wait_for_resume: true,
+            wait_for_admission: false,
             outstanding_bytes: 32 * 1024 * 1024,
             revoke_grace: Duration::from_secs(2),
             extra: Vec::new(),
@@ -86,7 +92,7 @@ impl GroupConfig {
 /// What the group says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupEvent {
-    /// These are ours now, besides those that were.
+    /// These are ours now, besides those that were; may be none.
     Assigned(Vec<TopicPartition>),
     /// The group wants these back: finish, then [`GroupHandle::release`] them.
     Revoked(Vec<TopicPartition>),
@@ -134,7 +140,7 @@ impl Group {
     ) -> Result<Self, KafkaError> {
         let (commands, received) = channel();
         let shared = Arc::new(Shared {
-            owned: RwLock::new(HashSet::new()),
+            owned: RwLock::new(HashMap::new()),
             outstanding: AtomicU64::new(0),
             bound: config.outstanding_bytes,
             choked: AtomicBool::new(false),
@@ -168,12 +174,12 @@ impl Group {
         self.handle.clone()
     }
 
-    /// The first half of an orderly leave: asks the group to give all partitions to others, by
-    /// subscribing to the parking topic alone. True when nothing is ours any more.
+    /// The first half of an orderly leave, as [`GroupHandle::give_up`]. True when nothing is ours
+    /// any more.
     #[must_use]
     pub fn give_up(&self, deadline: Instant) -> bool {
-        self.handle.send(Command::Narrow);
-        while !self.handle.owned().is_empty() {
+        self.handle.give_up();
+        while !read(&self.handle.shared.owned).is_empty() {
             if Instant::now() >= deadline {
                 return false;
             }
@@ -225,17 +231,41 @@ impl GroupHandle {
         &self.shared.config.group_id
     }
 
-    /// Whether the partition is ours as far as we know. Kafka knows better: only a transaction
-    /// with [`GroupHandle::metadata`] taken *before* asking this is safe.
+    /// Whether the partition is ours to write about as far as we know. Kafka knows better: only a
+    /// transaction with [`GroupHandle::metadata`] taken *before* asking this is safe.
     #[must_use]
     pub fn owns(&self, topic: &str, partition: i32) -> bool {
-        self.shared.owns(topic, partition)
+        self.shared.admitted(topic, partition) == Some(true)
     }
 
-    /// All that is ours.
+    /// All that is ours to write about.
     #[must_use]
     pub fn owned(&self) -> Vec<TopicPartition> {
-        read(&self.shared.owned).iter().cloned().collect()
+        let owned = read(&self.shared.owned);
+        let admitted = owned.iter().filter(|(_, admitted)| **admitted);
+        admitted.map(|(partition, _)| partition.clone()).collect()
+    }
+
+    /// An assigned partition may be written about from now on
+    /// ([`GroupConfig::wait_for_admission`]).
+    pub fn admit(&self, topic: &str, partition: i32) {
+        self.shared.admit(topic, partition);
+    }
+
+    /// Asks the group to give all partitions to others, by subscribing to the parking topic alone.
+    pub fn give_up(&self) {
+        self.send(Command::Narrow);
+    }
+
+    /// How many members the group has now; `None` when Kafka does not say in time.
+    #[must_use]
+    pub fn members(&self, timeout: Duration) -> Option<usize> {
+        let consumer = read(&self.consumer).clone()?;
+        let listed = consumer
+            .fetch_group_list(Some(self.group_id()), timeout)
+            .ok()?;
+        let group = listed.groups().first()?;
+        Some(group.members().len())
     }
 
     /// Member and generation, for a transaction; `None` when the membership has ended.
@@ -330,39 +360,6 @@ impl GroupHandle {
     fn send(&self, command: Command) {
         let _ = self.commands.send(command);
     }
-}
-
-/// A member's client, which wakes the group's thread.
-fn consumer(
-    shared: &Arc<Shared>,
-    commands: &Sender<Command>,
-) -> Result<BaseConsumer<Rebalances>, KafkaError> {
-    let config = &shared.config;
-    let mut settings = consumer_config(&config.bootstrap, &[]);
-    settings
-        .set("group.id", &config.group_id)
-        .set("group.protocol", "classic")
-        .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("session.timeout.ms", "6000")
-        .set("heartbeat.interval.ms", "1000")
-        .set("fetch.wait.max.ms", "100");
-    if let Some(instance) = &config.instance_id {
-        settings
-            .set("group.instance.id", instance)
-            .set("client.id", instance);
-    }
-    for (name, value) in &config.extra {
-        settings.set(name, value);
-    }
-    let rebalances = Rebalances {
-        shared: Arc::clone(shared),
-    };
-    let mut consumer: BaseConsumer<Rebalances> = settings.create_with_context(rebalances)?;
-    let wake = commands.clone();
-    consumer.set_nonempty_callback(move || {
-        let _ = wake.send(Command::Ready);
-    });
-    Ok(consumer)
 }
 
 /// Asks the coordinator, once.

@@ -127,7 +127,8 @@ pub enum Done {
 #[derive(Debug)]
 pub struct Transactor {
     shared: Arc<Shared>,
-    changes: Option<Sender<Change>>,
+    changes: Option<Sender<Ask>>,
+    mark: String,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -162,6 +163,7 @@ impl Transactor {
         };
         maker.check()?;
         let worker = Worker::new(maker, group, Box::new(done));
+        let mark = worker.mark_stem();
         let thread = thread::Builder::new()
             .name("kafka-transactor".to_owned())
             .spawn(move || worker.run(&received))
@@ -169,6 +171,7 @@ impl Transactor {
         Ok(Self {
             shared,
             changes: Some(changes),
+            mark,
             thread: Some(thread),
         })
     }
@@ -181,8 +184,24 @@ impl Transactor {
             .fetch_add(change.weight(), Ordering::Relaxed);
         self.shared.changes.fetch_add(1, Ordering::Relaxed);
         if let Some(changes) = &self.changes {
-            let _ = changes.send(change);
+            let _ = changes.send(Ask::Store(change));
         }
+    }
+
+    /// A partition has been given away for good: what was submitted about it before, held or not,
+    /// comes back as [`Done::Fenced`] unless it is committed already. Nothing of it is written when
+    /// the partition is ours again.
+    pub fn forget(&self, topic: &Arc<str>, partition: i32) {
+        if let Some(changes) = &self.changes {
+            let _ = changes.send(Ask::Forget(topic.clone(), partition));
+        }
+    }
+
+    /// What the metadata of every offset that this transactor commits begins with, and of none that
+    /// another does.
+    #[must_use]
+    pub fn mark(&self) -> &str {
+        &self.mark
     }
 
     /// The transactional id is ours, and whatever an older owner left open has ended.
@@ -244,6 +263,13 @@ impl Transactor {
             join(thread);
         }
     }
+}
+
+/// What the thread is asked.
+#[derive(Debug)]
+enum Ask {
+    Store(Change),
+    Forget(Arc<str>, i32),
 }
 
 impl Drop for Transactor {

@@ -2,6 +2,7 @@
 
 use super::Worker;
 use crate::shared::{Event, From};
+use isthmus_core::ownership;
 use isthmus_core::shard::{Effect, To};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -78,6 +79,7 @@ impl Worker {
                     link.resume();
                 }
             }
+            Effect::Opened(slot) => shared.tell_ownership(ownership::Event::Opened(slot)),
             Effect::DownlinkDone {
                 partition,
                 offset,

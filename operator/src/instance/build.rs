@@ -1,9 +1,11 @@
 //! What a valid instance is made of: the broker's configuration and the Kafka topics. Pure, so
 //! that local mode and the controllers build the same.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use isthmus_config::{BrokerConfig, InstanceRef, TcpListener, WsListener};
+use isthmus_config::{BrokerConfig, InstanceRef, Peers, TcpListener, WsListener};
 use isthmus_kafka::names::Names;
 use isthmus_kafka::provision::{
     InternalSettings, SystemSettings, TopicSpec, internal_topics, system_topics,
@@ -11,28 +13,67 @@ use isthmus_kafka::provision::{
 
 use super::ValidInstance;
 
-/// Where one broker process runs.
+/// The port where the brokers of an instance reach each other, unless another one is asked for.
+pub const PEERS_PORT: u16 = 7883;
+
+/// Between the ports of one broker and those of the next on the same machine.
+pub const PORT_STEP: u16 = 10;
+
+/// Where the broker processes run that share one machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// The address that every listener binds.
-    pub bind: std::net::IpAddr,
+    pub bind: IpAddr,
     /// Added to every port.
     pub port_offset: u16,
-    /// Kafka as this process reaches it.
+    /// Where the first broker listens for the others.
+    pub peers_port: u16,
+    /// Kafka as these processes reach it.
     pub bootstrap_servers: String,
-    /// Its number among the instance's brokers.
-    pub ordinal: u16,
+    /// The certificate and the key, in PEM, of the instance's authority.
+    pub authority: Authority,
+}
+
+/// The files of the authority that the certificates between the brokers of an instance come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Authority {
+    /// Its certificate.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 impl Placement {
-    /// A port as it is bound here. Validated ports and offsets stay below 65536.
+    /// A port as the broker with this number binds it; what does not fit is found before.
     #[must_use]
-    pub fn port(&self, written: u16) -> u16 {
-        written.saturating_add(self.port_offset)
+    pub fn port(&self, written: u16, broker: u16) -> u16 {
+        u16::try_from(self.shifted(written, broker)).unwrap_or(u16::MAX)
     }
 
-    fn address(&self, port: u16) -> String {
-        std::net::SocketAddr::new(self.bind, self.port(port)).to_string()
+    /// The same, where it may not fit.
+    #[must_use]
+    pub fn shifted(&self, written: u16, broker: u16) -> u32 {
+        u32::from(written) + u32::from(self.port_offset) + u32::from(PORT_STEP) * u32::from(broker)
+    }
+
+    fn address(&self, port: u16, broker: u16) -> String {
+        SocketAddr::new(self.bind, self.port(port, broker)).to_string()
+    }
+
+    fn peers(&self, broker: u16) -> Peers {
+        // All are on this machine: where any address is bound, this one leads to it.
+        let reached = match self.bind {
+            IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            other => other,
+        };
+        let port = self.port(self.peers_port, broker);
+        Peers {
+            address: SocketAddr::new(self.bind, port).to_string(),
+            advertised: SocketAddr::new(reached, port).to_string(),
+            ca_certificate: self.authority.certificate.clone(),
+            ca_key: self.authority.key.clone(),
+        }
     }
 }
 
@@ -42,15 +83,23 @@ pub fn names(instance: &ValidInstance) -> Names {
     Names::new(&instance.topic_prefix, &instance.namespace, &instance.name)
 }
 
+/// The configuration of every broker process, by its number.
+#[must_use]
+pub fn broker_configs(instance: &ValidInstance, place: &Placement) -> Vec<BrokerConfig> {
+    (0..instance.replicas)
+        .map(|broker| broker_config(instance, place, broker))
+        .collect()
+}
+
 /// The configuration of one broker process.
 #[must_use]
-pub fn broker_config(instance: &ValidInstance, place: &Placement) -> BrokerConfig {
+pub fn broker_config(instance: &ValidInstance, place: &Placement, broker: u16) -> BrokerConfig {
     BrokerConfig {
         instance: InstanceRef {
             namespace: instance.namespace.clone(),
             name: instance.name.clone(),
         },
-        node: format!("{}-{}", instance.name, place.ordinal),
+        node: format!("{}-{broker}", instance.name),
         slots: instance.slots,
         shards: None,
         kafka: isthmus_config::Kafka {
@@ -59,16 +108,16 @@ pub fn broker_config(instance: &ValidInstance, place: &Placement) -> BrokerConfi
         },
         listeners: isthmus_config::Listeners {
             mqtt: instance.mqtt.map(|port| TcpListener {
-                address: place.address(port),
+                address: place.address(port, broker),
             }),
             ws: instance.ws.as_ref().map(|(port, path)| WsListener {
-                address: place.address(*port),
+                address: place.address(*port, broker),
                 path: path.clone(),
             }),
         },
-        peers: None,
+        peers: Some(place.peers(broker)),
         monitoring: isthmus_config::Monitoring {
-            address: place.address(instance.monitoring),
+            address: place.address(instance.monitoring, broker),
         },
         session: instance.session.clone(),
         limits: instance.limits.clone(),
@@ -116,8 +165,12 @@ mod tests {
         Placement {
             bind: [127, 0, 0, 1].into(),
             port_offset: 1000,
+            peers_port: PEERS_PORT,
             bootstrap_servers: "127.0.0.1:10092".to_owned(),
-            ordinal: 0,
+            authority: Authority {
+                certificate: "/data/ca.pem".into(),
+                key: "/data/ca-key.pem".into(),
+            },
         }
     }
 
@@ -129,7 +182,7 @@ mod tests {
             "session": {"expiry": "90s"},
             "authentication": {"allowAnonymous": true, "anonymousAcl": [{"topic": "a/#"}]},
         }));
-        let config = broker_config(&instance, &place());
+        let config = broker_config(&instance, &place(), 0);
         assert_eq!(
             serde_json::to_value(&config).unwrap(),
             json!({
@@ -140,6 +193,10 @@ mod tests {
                 "listeners": {
                     "mqtt": {"address": "127.0.0.1:2883"},
                     "ws": {"address": "127.0.0.1:9083", "path": "/mqtt"},
+                },
+                "peers": {
+                    "address": "127.0.0.1:8883", "advertised": "127.0.0.1:8883",
+                    "caCertificate": "/data/ca.pem", "caKey": "/data/ca-key.pem",
                 },
                 "monitoring": {"address": "127.0.0.1:10090"},
                 "session": {
@@ -161,6 +218,26 @@ mod tests {
         );
         let text = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<BrokerConfig>(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn each_broker_has_a_name_and_ports_of_its_own() {
+        let instance = instance(json!({
+            "replicas": 3,
+            "kafka": {"bootstrapServers": "kafka:9092"},
+            "listeners": {"ws": {"enabled": true}},
+        }));
+        let bind = Ipv4Addr::UNSPECIFIED.into();
+        let configs = broker_configs(&instance, &Placement { bind, ..place() });
+        assert_eq!(configs.len(), 3);
+        let last = serde_json::to_value(&configs[2]).unwrap();
+        let at = |path: &str| last.pointer(path).unwrap().as_str().unwrap().to_owned();
+        assert_eq!(at("/node"), "plant-2");
+        assert_eq!(at("/listeners/mqtt/address"), "0.0.0.0:2903");
+        assert_eq!(at("/listeners/ws/address"), "0.0.0.0:9103");
+        assert_eq!(at("/monitoring/address"), "0.0.0.0:10110");
+        assert_eq!(at("/peers/address"), "0.0.0.0:8903");
+        assert_eq!(at("/peers/advertised"), "127.0.0.1:8903");
     }
 
     #[test]

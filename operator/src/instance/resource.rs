@@ -80,8 +80,8 @@ pub struct MqttInstanceSpec {
     /// Reconciling is paused; what runs goes on.
     #[serde(default)]
     pub suspend: bool,
-    /// Broker processes: 1, or 0 to stop the service. Several come with a later release.
-    #[serde(default = "one")]
+    /// Broker processes; 0 stops the service. Not more than `slots`.
+    #[serde(default = "two")]
     #[schemars(range(min = 0, max = 256))]
     pub replicas: u16,
     /// Units of ownership that sessions are split into. Cannot be changed.
@@ -110,8 +110,8 @@ pub struct MqttInstanceSpec {
     pub deletion_policy: DeletionPolicy,
 }
 
-fn one() -> u16 {
-    1
+fn two() -> u16 {
+    2
 }
 
 fn thirty_two() -> u16 {

@@ -6,7 +6,6 @@ use crate::rules::{KindRules, Rule};
 pub const RULES: KindRules = KindRules {
     root: &[&NAME],
     spec: &[
-        &REPLICAS,
         &REPLICAS_SLOTS,
         &SLOTS,
         &LISTENER,
@@ -26,12 +25,6 @@ pub(super) const NAME: Rule = Rule {
     cel: "size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
     message: "an instance's name has at most 40 characters: lower-case letters, digits and -, a letter first, no - at the end",
     field: "metadata.name",
-};
-
-pub(super) const REPLICAS: Rule = Rule {
-    cel: "self.replicas <= 1",
-    message: "several brokers come with a later release: set 1, or 0 to stop the service",
-    field: "spec.replicas",
 };
 
 pub(super) const REPLICAS_SLOTS: Rule = Rule {

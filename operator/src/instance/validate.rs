@@ -61,7 +61,6 @@ pub fn validate(
     let mut faults = Vec::new();
 
     rules::NAME.check(legal_name(&name), &mut faults);
-    rules::REPLICAS.check(spec.replicas <= 1, &mut faults);
     rules::REPLICAS_SLOTS.check(spec.replicas <= spec.slots, &mut faults);
     listeners(spec, &mut faults);
     kafka(spec, &mut faults);

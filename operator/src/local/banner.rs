@@ -24,28 +24,31 @@ pub fn host(bind: IpAddr) -> String {
 pub fn text(desired: &Desired, place: &Placement, kafka: &str, folder: &Path) -> String {
     let instance = &desired.instance;
     let host = host(place.bind);
+    let also = |port| also(instance.replicas, place, port);
     let mut text = String::new();
     let mut say = |name: &str, value: String| {
         // Writing to a String does not fail.
         let _ = writeln!(text, "  {name:<10} {value}");
     };
     if let Some(port) = instance.mqtt {
-        say("MQTT", format!("mqtt://{host}:{}", place.port(port)));
+        let address = format!("mqtt://{host}:{}", place.port(port, 0));
+        say("MQTT", address + &also(port));
     }
     if let Some((port, path)) = &instance.ws {
-        say(
-            "WebSocket",
-            format!("ws://{host}:{}{path}", place.port(*port)),
-        );
+        let address = format!("ws://{host}:{}{path}", place.port(*port, 0));
+        say("WebSocket", address + &also(*port));
     }
     say("Kafka", kafka.to_owned());
-    say(
-        "Metrics",
-        format!("http://{host}:{}/metrics", place.port(instance.monitoring)),
-    );
+    let port = instance.monitoring;
+    let address = format!("http://{host}:{}/metrics", place.port(port, 0));
+    say("Metrics", address + &also(port));
+    let logs = match instance.replicas {
+        0 | 1 => "broker-0.log".to_owned(),
+        several => format!("broker-0.log to broker-{}.log", several - 1),
+    };
     say(
         "Data",
-        format!("{} (logs: broker.log, kafka.log)", folder.display()),
+        format!("{} (logs: {logs}, kafka.log)", folder.display()),
     );
     let tries = tries(desired, place, &host, kafka);
     format!(
@@ -58,6 +61,25 @@ pub fn text(desired: &Desired, place: &Placement, kafka: &str, folder: &Path) ->
     )
 }
 
+/// The same port of the other brokers.
+fn also(brokers: u16, place: &Placement, port: u16) -> String {
+    let ports: Vec<u16> = (1..brokers)
+        .map(|broker| place.port(port, broker))
+        .collect();
+    let list = |ports: &[u16]| {
+        ports
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    match ports.as_slice() {
+        [] => String::new(),
+        [first, second, _, .., last] => format!(" (also {first}, {second}, … {last})"),
+        few => format!(" (also {})", list(few)),
+    }
+}
+
 fn tries(desired: &Desired, place: &Placement, host: &str, kafka: &str) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(parent) = desired.parents.first() {
@@ -66,7 +88,7 @@ fn tries(desired: &Desired, place: &Placement, host: &str, kafka: &str) -> Vec<S
             quoted(&parent.kafka_topic)
         ));
     }
-    let server = match desired.instance.mqtt.map(|port| place.port(port)) {
+    let server = match desired.instance.mqtt.map(|port| place.port(port, 0)) {
         None => return lines,
         Some(port) => {
             let host = if host == "localhost" {
@@ -168,6 +190,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::instance::build::{Authority, PEERS_PORT};
     use crate::local::applied::Applied;
     use crate::local::{desired::desired, load::load};
 
@@ -184,8 +207,9 @@ mod tests {
         let place = Placement {
             bind: [127, 0, 0, 1].into(),
             port_offset: 0,
+            peers_port: PEERS_PORT,
             bootstrap_servers: String::new(),
-            ordinal: 0,
+            authority: Authority::default(),
         };
         assert_eq!(
             quickstart(&place, "localhost:9092"),
@@ -196,7 +220,7 @@ Instance default/quickstart is ready.
   WebSocket  ws://localhost:8083/mqtt
   Kafka      localhost:9092
   Metrics    http://localhost:9090/metrics
-  Data       data/quickstart (logs: broker.log, kafka.log)
+  Data       data/quickstart (logs: broker-0.log, kafka.log)
 
 Try, each in another terminal:
 
@@ -225,6 +249,20 @@ Ctrl-C stops it; the data stays. Changes of the files are followed.
             shifted.contains("http://localhost:10090/metrics"),
             "{shifted}"
         );
+    }
+
+    #[test]
+    fn the_other_brokers_are_named_briefly() {
+        let place = Placement {
+            bind: [127, 0, 0, 1].into(),
+            port_offset: 1000,
+            peers_port: PEERS_PORT,
+            bootstrap_servers: String::new(),
+            authority: Authority::default(),
+        };
+        assert_eq!(also(1, &place, 1883), "");
+        assert_eq!(also(3, &place, 1883), " (also 2893, 2903)");
+        assert_eq!(also(10, &place, 1883), " (also 2893, 2903, … 2973)");
     }
 
     #[test]

@@ -1,7 +1,6 @@
-//! The broker process as local mode sees it: where it is, whether it is ready, what it complains of.
+//! A broker process as local mode sees it: where it is, whether it is ready, what it complains of.
 
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::folder::Folder;
 use super::out::Out;
 use super::process::{Program, State};
 
@@ -36,26 +34,30 @@ pub fn executable(asked: Option<&Path>) -> Result<PathBuf, String> {
     }
 }
 
-/// How the broker is run.
+/// How the broker with this number is run.
 #[must_use]
-pub fn program(executable: &Path, folder: &Folder) -> Program {
-    let config = folder.file("broker.json");
+pub fn program(executable: &Path, folder: &Path, number: u16) -> Program {
+    let name = format!("broker-{number}");
+    let file = |end: &str| folder.join(format!("{name}.{end}"));
+    let config = file("json");
     Program {
-        name: "broker",
         path: executable.to_path_buf(),
         arguments: vec!["--config".into(), config.clone().into_os_string()],
-        log: folder.file("broker.log"),
-        pid_file: folder.file("broker.pid"),
+        log: file("log"),
+        pid_file: file("pid"),
         marker: config.display().to_string(),
         grace: Duration::from_secs(30),
+        name,
     }
 }
 
-/// Follows `/readyz` for ever and says when and why the broker is not ready.
+/// Follows `/readyz` for ever and says when and why the broker is not ready. `ready` is told it,
+/// and says what it was told before.
 pub async fn follow(
-    monitoring: SocketAddr,
+    name: String,
+    monitoring: String,
     process: watch::Receiver<State>,
-    ready: watch::Sender<bool>,
+    ready: impl Fn(bool) -> bool,
     out: Out,
 ) {
     let mut said = String::new();
@@ -67,22 +69,22 @@ pub async fn follow(
         };
         let reason = match reason {
             Some(reason) => Some(reason),
-            None => ask(monitoring).await.err(),
+            None => ask(&monitoring).await.err(),
         };
         match reason {
             None => {
-                if !ready.send_replace(true) {
-                    out.line("broker ready");
+                if !ready(true) {
+                    out.line(format!("{name} ready"));
                 }
                 said.clear();
                 unready_since = Instant::now();
                 sleep(Duration::from_secs(1)).await;
             }
             Some(reason) => {
-                ready.send_replace(false);
+                ready(false);
                 // An ordinary start is quicker than this and needs no words.
                 if reason != said && unready_since.elapsed() > Duration::from_secs(1) {
-                    out.line(format!("broker not ready: {reason}"));
+                    out.line(format!("{name} not ready: {reason}"));
                     said = reason;
                 }
                 sleep(Duration::from_millis(100)).await;
@@ -92,7 +94,7 @@ pub async fn follow(
 }
 
 /// Asks `/readyz`; the reason when it is not ready.
-async fn ask(monitoring: SocketAddr) -> Result<(), String> {
+async fn ask(monitoring: &str) -> Result<(), String> {
     let answer = async {
         let mut stream = TcpStream::connect(monitoring).await?;
         stream
@@ -128,7 +130,7 @@ fn verdict(answer: &str) -> Result<(), String> {
 }
 
 /// Follows the log from its present end and shows warnings and errors.
-pub async fn show_complaints(log: PathBuf, out: Out) {
+pub async fn show_complaints(name: String, log: PathBuf, out: Out) {
     let mut offset = std::fs::metadata(&log).map_or(0, |m| m.len());
     let mut rest = String::new();
     loop {
@@ -143,11 +145,11 @@ pub async fn show_complaints(log: PathBuf, out: Out) {
         };
         let complaints: Vec<&str> = lines.lines().filter(|line| is_complaint(line)).collect();
         for line in complaints.iter().take(MOST_LINES) {
-            out.line(format!("broker: {}", shortened(line)));
+            out.line(format!("{name}: {}", shortened(line)));
         }
         if complaints.len() > MOST_LINES {
             let more = complaints.len() - MOST_LINES;
-            out.line(format!("broker: {more} more in {}", log.display()));
+            out.line(format!("{name}: {more} more in {}", log.display()));
         }
         rest = tail.to_owned();
     }

@@ -1,5 +1,5 @@
 //! Keeps what runs as the files say: runs the reconciler again and again, takes over changed
-//! files, restarts the broker where its configuration changed.
+//! files, asks for the brokers that they describe.
 //!
 //! Invariant: a fault of the files after the start is said and changes nothing that runs.
 
@@ -17,10 +17,10 @@ use super::load::{self, Problem};
 use super::out::Out;
 use super::reconcile::{Reconciler, Report};
 use super::run::{KafkaChoice, LocalError, Options};
-use super::service::Service;
+use super::service::{Service, Status};
 use super::watch::Watch;
 use super::{banner, kafka, ports};
-use crate::instance::build::Placement;
+use crate::instance::build::{Authority, Placement, broker_configs};
 
 /// Drift is put right this often.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -43,7 +43,7 @@ pub(super) struct Follower {
 
 impl Follower {
     /// For ever, or until a part of the operator fails.
-    pub(super) async fn follow(mut self, service: &mut Service) -> Result<(), LocalError> {
+    pub(super) async fn follow(mut self, service: &Service) -> Result<(), LocalError> {
         let mut greeting: Option<AbortHandle> = None;
         loop {
             let (mut reconciler, desired) = (self.reconciler, self.desired);
@@ -67,13 +67,10 @@ impl Follower {
             };
             self.say(&report, suspended);
             if report.ready && !suspended {
-                service
-                    .set(&self.desired.instance, &self.place)
-                    .await
-                    .map_err(LocalError::Broker)?;
+                service.set(broker_configs(&self.desired.instance, &self.place));
             }
             if greeting.is_none() && service.wanted() {
-                greeting = Some(self.greet(service.ready()));
+                greeting = Some(self.greet(service.status()));
             }
             if self.changed(next).await {
                 self.reload(service).await;
@@ -99,16 +96,16 @@ impl Follower {
         self.said = problems;
     }
 
-    /// Prints the addresses as soon as the broker is ready.
-    fn greet(&self, mut ready: watch::Receiver<bool>) -> AbortHandle {
+    /// Prints the addresses as soon as all brokers are ready.
+    fn greet(&self, mut status: watch::Receiver<Status>) -> AbortHandle {
         let kafka = match self.options.kafka {
-            KafkaChoice::Own => format!("localhost:{}", self.place.port(kafka::PORT)),
+            KafkaChoice::Own => format!("localhost:{}", self.place.port(kafka::PORT, 0)),
             KafkaChoice::At(_) | KafkaChoice::AsWritten => self.place.bootstrap_servers.clone(),
         };
         let text = banner::text(&self.desired, &self.place, &kafka, self.folder.path());
         let out = self.out.clone();
         let greeting = async move {
-            if ready.wait_for(|ready| *ready).await.is_ok() {
+            if status.wait_for(|status| status.complete).await.is_ok() {
                 out.line(text);
             }
         };
@@ -136,15 +133,11 @@ impl Follower {
                 return;
             }
         };
-        let bound = if service.wanted() {
-            ports::of_broker(&self.desired.instance, self.options.bind)
-        } else {
-            Vec::new()
-        };
-        let ours = |port: &ports::Wanted| bound.iter().any(|b| b.written == port.written);
-        let mut wanted = ports::of_broker(&new.instance, self.options.bind);
-        wanted.retain(|port| !ours(port));
-        let faults = ports::check(&wanted, self.options.port_offset);
+        let mut wanted = ports::of_brokers(&new.instance, &self.place);
+        let mut faults = ports::doubles(&wanted);
+        let status = service.status();
+        wanted.retain(|port| !binds(&status.borrow(), port));
+        faults.extend(ports::taken(&wanted, self.options.port_offset));
         if !faults.is_empty() {
             self.out
                 .line(format!("{}\nwhat runs is left as it is", lines(&faults)));
@@ -161,6 +154,25 @@ impl Follower {
     }
 }
 
+/// Whether the broker that wants this port has it already. One that another broker still has is
+/// not free: it would be restarted only after the first was ready.
+fn binds(status: &Status, port: &ports::Wanted) -> bool {
+    let (Some(broker), Some(address)) = (port.broker, port.address()) else {
+        return false;
+    };
+    let address = address.to_string();
+    status.running.get(&broker).is_some_and(|config| {
+        let listeners = &config.listeners;
+        let mqtt = listeners.mqtt.as_ref().map(|listener| &listener.address);
+        let ws = listeners.ws.as_ref().map(|listener| &listener.address);
+        let peers = config.peers.as_ref().map(|peers| &peers.address);
+        [mqtt, ws, peers, Some(&config.monitoring.address)]
+            .into_iter()
+            .flatten()
+            .any(|bound| *bound == address)
+    })
+}
+
 pub(super) fn read(files: &[PathBuf], applied: &Applied) -> Result<Desired, Vec<Problem>> {
     let (manifests, mut problems) = load::load(files);
     match desired(&manifests, applied, files) {
@@ -175,7 +187,7 @@ pub(super) fn read(files: &[PathBuf], applied: &Applied) -> Result<Desired, Vec<
     }
 }
 
-pub(super) fn place(options: &Options, desired: &Desired) -> Placement {
+pub(super) fn place(options: &Options, desired: &Desired, authority: Authority) -> Placement {
     let own = || {
         format!(
             "127.0.0.1:{}",
@@ -190,8 +202,9 @@ pub(super) fn place(options: &Options, desired: &Desired) -> Placement {
     Placement {
         bind: options.bind,
         port_offset: options.port_offset,
+        peers_port: options.peers_port,
         bootstrap_servers,
-        ordinal: 0,
+        authority,
     }
 }
 
@@ -204,7 +217,7 @@ pub(super) fn address(desired: &Desired, place: &Placement) -> String {
     format!(
         "{}:{}",
         banner::host(place.bind),
-        place.port(port.unwrap_or_default())
+        place.port(port.unwrap_or_default(), 0)
     )
 }
 

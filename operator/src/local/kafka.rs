@@ -89,7 +89,7 @@ pub fn program(installation: &Installation, folder: &Folder) -> Program {
     arguments.extend(["-cp".into(), installation.class_path().into()]);
     arguments.extend(["kafka.Kafka".into(), settings.clone().into_os_string()]);
     Program {
-        name: "kafka",
+        name: "kafka".to_owned(),
         path: installation.java.clone(),
         arguments,
         log: folder.file("kafka.log"),

@@ -1,7 +1,9 @@
 //! Ports: every one that will be bound is tried before anything starts.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
 
+use super::kafka;
 use crate::instance::ValidInstance;
 use crate::instance::build::Placement;
 
@@ -10,120 +12,177 @@ use crate::instance::build::Placement;
 pub struct Wanted {
     /// What binds it and where it is set.
     pub what: &'static str,
-    /// The port without the offset.
+    /// The port as written.
     pub written: u16,
+    /// The number of the broker that binds it; absent: another program does.
+    pub broker: Option<u16>,
+    /// The port, where there were as many as needed.
+    pub port: u32,
     /// The address.
-    pub bind: IpAddr,
+    pub bind: std::net::IpAddr,
 }
 
-/// The ports that a broker binds.
+/// The ports that the brokers bind.
 #[must_use]
-pub fn of_broker(instance: &ValidInstance, bind: IpAddr) -> Vec<Wanted> {
+pub fn of_brokers(instance: &ValidInstance, place: &Placement) -> Vec<Wanted> {
+    let mut written = Vec::new();
+    written.extend(instance.mqtt.map(|port| ("spec.listeners.mqtt.port", port)));
+    let ws = instance.ws.as_ref();
+    written.extend(ws.map(|(port, _)| ("spec.listeners.ws.port", *port)));
+    written.push(("spec.monitoring.port", instance.monitoring));
+    written.push(("--peers-port", place.peers_port));
+    let of = |broker| {
+        written.iter().map(move |(what, written)| Wanted {
+            what,
+            written: *written,
+            broker: Some(broker),
+            port: place.shifted(*written, broker),
+            bind: place.bind,
+        })
+    };
+    (0..instance.replicas).flat_map(of).collect()
+}
+
+/// The ports of our own Kafka.
+#[must_use]
+pub fn of_kafka(place: &Placement) -> Vec<Wanted> {
     let wanted = |what, written| Wanted {
         what,
         written,
-        bind,
+        broker: None,
+        port: place.shifted(written, 0),
+        bind: [127, 0, 0, 1].into(),
     };
-    let mut ports = Vec::new();
-    ports.extend(
-        instance
-            .mqtt
-            .map(|port| wanted("spec.listeners.mqtt.port", port)),
-    );
-    ports.extend(
-        instance
-            .ws
-            .as_ref()
-            .map(|(port, _)| wanted("spec.listeners.ws.port", *port)),
-    );
-    ports.push(wanted("spec.monitoring.port", instance.monitoring));
-    ports
+    vec![
+        wanted("Kafka", kafka::PORT),
+        wanted("Kafka's controller", kafka::CONTROLLER_PORT),
+    ]
 }
 
-/// What is wrong with the ports, each with the way out.
-#[must_use]
-pub fn check(ports: &[Wanted], offset: u16) -> Vec<String> {
-    let fault = |port: &Wanted| {
-        let Some(shifted) = port.written.checked_add(offset) else {
-            return Some(format!(
-                "{}: {} + PORT_OFFSET {offset} is above 65535: use a smaller offset",
-                port.what, port.written
-            ));
+impl Wanted {
+    /// The address as configurations write it.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        let port = u16::try_from(self.port).ok()?;
+        Some(SocketAddr::new(self.bind, port))
+    }
+
+    /// The field, and of which broker where there are several.
+    fn name(&self) -> String {
+        match self.broker {
+            Some(broker) if broker > 0 => format!("{} of broker {broker}", self.what),
+            _ => self.what.to_owned(),
+        }
+    }
+
+    fn fault(&self, offset: u16) -> Option<String> {
+        let Some(address) = self.address() else {
+            let Wanted { what, written, .. } = self;
+            return Some(match self.broker {
+                Some(broker) if broker > 0 => format!(
+                    "{}: {written} + 10 x {broker} + PORT_OFFSET {offset} is above 65535: \
+                     use a smaller port or offset, or fewer spec.replicas",
+                    self.name()
+                ),
+                _ => format!(
+                    "{what}: {written} + PORT_OFFSET {offset} is above 65535: use a smaller offset"
+                ),
+            });
         };
-        let error = TcpListener::bind(SocketAddr::new(port.bind, shifted)).err()?;
+        let (port, name) = (address.port(), self.name());
+        let error = TcpListener::bind(address).err()?;
         Some(if error.kind() == std::io::ErrorKind::AddrInUse {
             let more = u32::from(offset) + 1000;
             format!(
-                "port {shifted} ({}) is taken: stop what uses it, or run: PORT_OFFSET={more} make run",
-                port.what
+                "port {port} ({name}) is taken: stop what uses it, or run: PORT_OFFSET={more} make run"
             )
         } else {
-            format!("port {shifted} ({}) cannot be used: {error}", port.what)
+            format!("port {port} ({name}) cannot be used: {error}")
         })
-    };
-    let mut faults: Vec<String> = ports.iter().filter_map(fault).collect();
-    for (at, port) in ports.iter().enumerate() {
-        if let Some(other) = ports
-            .iter()
-            .take(at)
-            .find(|other| other.written == port.written)
-        {
-            faults.push(format!(
+    }
+}
+
+/// Which ports are wanted twice.
+#[must_use]
+pub fn doubles(ports: &[Wanted]) -> Vec<String> {
+    let mut first: BTreeMap<u32, &Wanted> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for port in ports {
+        match first.get(&port.port) {
+            None => {
+                first.insert(port.port, port);
+            }
+            Some(other) => faults.push(format!(
                 "port {} is wanted twice, for {} and {}: change one of them",
-                Placement {
-                    bind: port.bind,
-                    port_offset: offset,
-                    bootstrap_servers: String::new(),
-                    ordinal: 0
-                }
-                .port(port.written),
-                other.what,
-                port.what
-            ));
+                port.port,
+                other.name(),
+                port.name()
+            )),
         }
     }
     faults
+}
+
+/// Which ports cannot be bound, each with the way out.
+#[must_use]
+pub fn taken(ports: &[Wanted], offset: u16) -> Vec<String> {
+    ports.iter().filter_map(|port| port.fault(offset)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn wanted(what: &'static str, written: u16) -> Wanted {
+    fn wanted(what: &'static str, written: u16, offset: u16, broker: u16) -> Wanted {
         Wanted {
             what,
             written,
+            broker: Some(broker),
+            port: u32::from(written) + u32::from(offset) + 10 * u32::from(broker),
             bind: [127, 0, 0, 1].into(),
         }
     }
 
     #[test]
     fn a_taken_port_is_named_with_its_field_and_the_way_out() {
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = taken.local_addr().unwrap().port();
+        let held = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = held.local_addr().unwrap().port();
         assert_eq!(
-            check(&[wanted("spec.monitoring.port", port)], 0),
+            taken(&[wanted("spec.monitoring.port", port, 0, 0)], 0),
             [format!(
                 "port {port} (spec.monitoring.port) is taken: stop what uses it, or run: PORT_OFFSET=1000 make run"
             )]
         );
-        let shifted = check(&[wanted("spec.monitoring.port", port - 1)], 1);
-        assert!(shifted[0].contains(&format!("port {port} ")), "{shifted:?}");
-        drop(taken);
-        assert!(check(&[wanted("spec.monitoring.port", port)], 0).is_empty());
+        let shifted = taken(&[wanted("spec.monitoring.port", port - 21, 1, 2)], 1);
+        let start = format!("port {port} (spec.monitoring.port of broker 2) is taken: ");
+        assert!(shifted[0].starts_with(&start), "{shifted:?}");
+        drop(held);
+        assert!(taken(&[wanted("spec.monitoring.port", port, 0, 0)], 0).is_empty());
     }
 
     #[test]
-    fn an_offset_too_large_and_a_port_wanted_twice_are_refused() {
-        let faults = check(&[wanted("a", 65000)], 1000);
+    fn ports_that_do_not_fit_and_ports_wanted_twice_are_refused() {
         assert_eq!(
-            faults,
+            taken(&[wanted("a", 65000, 1000, 0)], 1000),
             ["a: 65000 + PORT_OFFSET 1000 is above 65535: use a smaller offset"]
         );
-        let faults = check(&[wanted("a", 47811), wanted("b", 47811)], 0);
         assert_eq!(
-            faults,
+            taken(&[wanted("a", 65530, 0, 1)], 0),
+            [
+                "a of broker 1: 65530 + 10 x 1 + PORT_OFFSET 0 is above 65535: use a smaller port or offset, or fewer spec.replicas"
+            ]
+        );
+        assert_eq!(
+            doubles(&[wanted("a", 47811, 0, 0), wanted("b", 47811, 0, 0)]),
             ["port 47811 is wanted twice, for a and b: change one of them"]
+        );
+        assert_eq!(
+            doubles(&[
+                wanted("a", 47811, 0, 0),
+                wanted("b", 47821, 0, 0),
+                wanted("a", 47811, 0, 1)
+            ]),
+            ["port 47821 is wanted twice, for b and a of broker 1: change one of them"]
         );
     }
 }

@@ -21,7 +21,7 @@ use super::out::Out;
 #[derive(Clone, Debug)]
 pub struct Program {
     /// For people.
-    pub name: &'static str,
+    pub name: String,
     /// The executable.
     pub path: PathBuf,
     /// Its arguments.
@@ -96,8 +96,8 @@ impl Supervised {
         }
     }
 
-    /// Stops it in order.
-    pub async fn stop(self) {
+    /// Stops it in order; nothing where it was stopped before.
+    pub async fn stop(&self) {
         let (done, waiting) = oneshot::channel();
         if self.orders.send(Order::Stop(done)).await.is_ok() {
             // An error means that the keeper has ended.

@@ -1,7 +1,7 @@
-//! The life of local mode: start Kafka, bring it to what the files say, keep the broker running,
+//! The life of local mode: start Kafka, bring it to what the files say, keep the brokers running,
 //! follow the files, stop everything in order.
 //!
-//! Invariant: wherever it ends, the broker is stopped before Kafka. A fault of the files after
+//! Invariant: wherever it ends, the brokers are stopped before Kafka. A fault of the files after
 //! the start is said and changes nothing that runs.
 
 use std::future::Future;
@@ -10,21 +10,24 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use isthmus_kafka::admin::Admin;
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use super::applied::Applied;
+use super::authority::AuthorityError;
 use super::desired::Desired;
 use super::folder::{Folder, FolderError};
 use super::follow::{Follower, address, lines, place, read};
 use super::kafka::{Installation, KafkaError};
 use super::load::Problem;
 use super::out::Out;
-use super::process::{Supervised, stop_left_over};
+use super::pod::Pods;
+use super::process::{Program, Supervised, stop_left_over};
 use super::reconcile::Reconciler;
 use super::service::Service;
 use super::watch::Watch;
-use super::{broker, kafka, ports};
+use super::{authority, broker, kafka, ports};
+use crate::instance::build::Placement;
 
 /// What the command line says.
 #[derive(Clone, Debug)]
@@ -39,8 +42,10 @@ pub struct Options {
     pub broker: Option<PathBuf>,
     /// Added to every port.
     pub port_offset: u16,
-    /// The address that the broker's listeners bind.
+    /// The address that the brokers' listeners bind.
     pub bind: IpAddr,
+    /// Where the first broker listens for the others.
+    pub peers_port: u16,
 }
 
 /// Which Kafka.
@@ -66,6 +71,9 @@ pub enum LocalError {
     /// The data folder.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// What the brokers prove themselves to each other with.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     /// A file of the data folder.
     #[error("{0}: {1}")]
     Io(PathBuf, #[source] std::io::Error),
@@ -121,7 +129,7 @@ impl Local {
     async fn stop(&mut self) {
         if let Some(service) = self.service.take() {
             service.stop().await;
-            self.out.line("broker stopped");
+            self.out.line("brokers stopped");
         }
         if let Some(kafka) = self.kafka.take() {
             kafka.stop().await;
@@ -151,10 +159,12 @@ impl Local {
             .map_err(|error| LocalError::Io(applied_file.clone(), error))?;
         let desired = read(&options.files, &applied).map_err(LocalError::Files)?;
 
-        self.stop_left_overs(&executable, installation.as_ref(), &folder)
-            .await;
-        self.check_ports(&options, &desired, installation.is_some())?;
-        let place = place(&options, &desired);
+        let pods = Pods::new(&executable, &folder, self.out.clone());
+        self.stop_left_overs(&pods, installation.as_ref(), &folder)
+            .await?;
+        let place = place(&options, &desired, authority::files_of(&folder));
+        check_ports(&place, &desired, installation.is_some())?;
+        authority::ensure(&folder, &desired.instance.name)?;
         if let Some(installation) = &installation {
             self.start_kafka(installation, &folder, options.port_offset)
                 .await?;
@@ -173,12 +183,7 @@ impl Local {
             applied_file,
             secrets.clone(),
         );
-        let service = Service::new(
-            broker::program(&executable, &folder),
-            folder.file("broker.json"),
-            self.out.clone(),
-        );
-        self.service = Some(service);
+        self.service = Some(Service::new(pods, self.out.clone()));
         let follower = Follower {
             files: Watch::new(&options.files),
             secrets: Watch::new(&[secrets]),
@@ -190,7 +195,7 @@ impl Local {
             desired,
             said: Vec::new(),
         };
-        match &mut self.service {
+        match &self.service {
             Some(service) => follower.follow(service).await,
             None => Ok(()),
         }
@@ -198,45 +203,22 @@ impl Local {
 
     async fn stop_left_overs(
         &self,
-        executable: &std::path::Path,
+        pods: &Pods,
         installation: Option<&Installation>,
         folder: &Folder,
-    ) {
-        let broker = broker::program(executable, folder);
-        let kafka = installation.map(|installation| kafka::program(installation, folder));
-        for program in [Some(broker), kafka].into_iter().flatten() {
-            if stop_left_over(&program).await {
-                self.out.line(format!(
-                    "stopped the {} that an earlier run left behind",
-                    program.name
-                ));
-            }
-        }
-    }
-
-    fn check_ports(
-        &self,
-        options: &Options,
-        desired: &Desired,
-        own_kafka: bool,
     ) -> Result<(), LocalError> {
-        let mut wanted = ports::of_broker(&desired.instance, options.bind);
-        if own_kafka {
-            let bind = [127, 0, 0, 1].into();
-            let kafka = |what, written| ports::Wanted {
-                what,
-                written,
-                bind,
-            };
-            wanted.push(kafka("Kafka", kafka::PORT));
-            wanted.push(kafka("Kafka's controller", kafka::CONTROLLER_PORT));
+        let mut stops = JoinSet::new();
+        for program in pods.left_over() {
+            let out = self.out.clone();
+            stops.spawn(async move { left_over(&program, &out).await });
         }
-        let faults = ports::check(&wanted, options.port_offset);
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(LocalError::Ports(faults))
+        while let Some(stopped) = stops.join_next().await {
+            stopped?;
         }
+        if let Some(installation) = installation {
+            left_over(&kafka::program(installation, folder), &self.out).await;
+        }
+        Ok(())
     }
 
     async fn start_kafka(
@@ -298,5 +280,26 @@ impl Local {
             }
             sleep(Duration::from_millis(300)).await;
         }
+    }
+}
+
+async fn left_over(program: &Program, out: &Out) {
+    if stop_left_over(program).await {
+        let name = &program.name;
+        out.line(format!("stopped {name}, which an earlier run left behind"));
+    }
+}
+
+fn check_ports(place: &Placement, desired: &Desired, own_kafka: bool) -> Result<(), LocalError> {
+    let mut wanted = ports::of_brokers(&desired.instance, place);
+    if own_kafka {
+        wanted.extend(ports::of_kafka(place));
+    }
+    let mut faults = ports::taken(&wanted, place.port_offset);
+    faults.extend(ports::doubles(&wanted));
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(LocalError::Ports(faults))
     }
 }

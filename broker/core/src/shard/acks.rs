@@ -234,6 +234,7 @@ impl Shard {
                 conn: Some(id),
                 reason: ReasonCode::SUCCESS,
                 lane: None,
+                slot: Some(slot),
             },
         );
         fx.push(Effect::Transact(Transact {

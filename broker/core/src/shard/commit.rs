@@ -4,7 +4,7 @@
 
 use super::effect::{ConnId, Effect, Position, Token, Topic, Write};
 use super::session::Session;
-use super::slot::{Phase, Slot};
+use super::slot::Slot;
 use super::{Shard, View};
 use crate::message::Message;
 use crate::record::{
@@ -48,8 +48,8 @@ pub(super) type Retained = Vec<(SubscriptionRecord, Arc<Message>)>;
 struct Running {
     id: u64,
     writes: Arc<Vec<Write>>,
-    /// How many of the writes are of which slot, in order.
-    parts: Vec<(u16, usize)>,
+    /// How many of the writes are of which slot, in order; nothing names a slot that was dropped.
+    parts: Vec<(Option<u16>, usize)>,
     waiters: Vec<(u16, Waiter)>,
 }
 
@@ -85,6 +85,11 @@ impl Commits {
         self.urgent = true;
     }
 
+    /// What is to be committed of the slot is to be committed at once.
+    pub(super) fn hurry(&mut self, slot: u16) {
+        self.urgent |= self.noted.contains(&slot);
+    }
+
     /// How many wait to be told, and how many slots are to be committed.
     pub(super) fn sizes(&self) -> (usize, usize) {
         (self.waiting.len(), self.noted.len())
@@ -94,6 +99,18 @@ impl Commits {
     pub(super) fn forget(&mut self, slot: u16) {
         self.noted.remove(&slot);
         self.waiting.retain(|(of, _)| *of != slot);
+        if let Some(running) = &mut self.running {
+            running.waiters.retain(|(of, _)| *of != slot);
+            for (of, _) in &mut running.parts {
+                of.take_if(|of| *of == slot);
+            }
+        }
+    }
+
+    /// Whether something of the slot is still to be committed.
+    pub(super) fn concerns(&self, slot: u16) -> bool {
+        let running = self.running.iter().flat_map(|running| &running.parts);
+        self.noted.contains(&slot) || running.into_iter().any(|(of, _)| *of == Some(slot))
     }
 }
 
@@ -119,7 +136,7 @@ impl Shard {
             let Some(slot) = self.slots.get_mut(&slot_no) else {
                 continue;
             };
-            if slot.phase != Phase::Open {
+            if !slot.may_commit() {
                 self.commits.noted.insert(slot_no);
                 continue;
             }
@@ -135,7 +152,7 @@ impl Shard {
             if let Some(slot) = self.slots.get_mut(&slot_no) {
                 slot.reported = position;
             }
-            parts.push((slot_no, writes.len() - before));
+            parts.push((Some(slot_no), writes.len() - before));
             positions.push(Position {
                 slot: slot_no,
                 next_offset: position,
@@ -201,6 +218,8 @@ impl Shard {
         let mut rest = running.writes.iter().cloned();
         for (slot_no, number) in running.parts {
             let mut writes: Vec<Write> = rest.by_ref().take(number).collect();
+            // What is of an earlier life of a slot is not of this one.
+            let Some(slot_no) = slot_no else { continue };
             if let Some(slot) = self.slots.get_mut(&slot_no) {
                 writes.append(&mut slot.writes);
                 slot.writes = writes;
@@ -296,17 +315,13 @@ fn session_record(session: &Session) -> SessionRecord {
     }
 }
 
-/// `!owner`: whose the slot is now.
-pub(super) fn owner_write(slot: u16, node: &str, start: u64) -> Write {
-    let record = crate::record::OwnerRecord {
-        node: node.to_owned(),
-        start,
-    };
+/// `!owner`: whose the slot is now; nobody's, when it was given away in order.
+pub(super) fn owner_write(slot: u16, owner: Option<&crate::record::OwnerRecord>) -> Write {
     Write {
         topic: Topic::Routes,
         slot: Some(slot),
         key: Some(crate::record::OWNER_KEY.to_vec()),
-        value: Some(encode(&record)),
+        value: owner.map(encode),
         headers: Vec::new(),
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct Pending {
     pub(super) reason: ReasonCode,
     /// The publisher whose lane it is in.
     pub(super) lane: Option<Arc<str>>,
+    /// The slot whose client it is for.
+    pub(super) slot: Option<u16>,
 }
 
 impl Pending {
@@ -57,6 +59,7 @@ impl Pending {
             conn,
             reason: ReasonCode::SUCCESS,
             lane: None,
+            slot: None,
         }
     }
 }
@@ -71,6 +74,7 @@ impl Shard {
             conn: None,
             reason: ReasonCode::SUCCESS,
             lane,
+            slot: None,
         };
         self.pending.insert(token, pending);
     }
@@ -322,6 +326,9 @@ impl Shard {
         };
         let token = self.token();
         self.wait(token, Kind::Nothing, 1, None);
+        if let Some(pending) = self.pending.get_mut(&token) {
+            pending.slot = Some(slot);
+        }
         fx.push(Effect::Transact(Transact {
             token,
             slot,

@@ -166,6 +166,8 @@ pub enum Effect {
     Close(ConnId),
     /// A paused connection may be read again.
     Resume(ConnId),
+    /// A restored slot is served.
+    Opened(u16),
     /// A downlink record is done with.
     DownlinkDone {
         /// Partition of `mq2mqtt`.

@@ -309,7 +309,7 @@ impl Shard {
     }
 
     /// Owes an acknowledgement; it is paid at once when nothing is waited for or owed before it.
-    pub(super) fn owe(&mut self, token: Token, id: ConnId, pending: Pending) {
+    pub(super) fn owe(&mut self, token: Token, id: ConnId, mut pending: Pending) {
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };
@@ -326,6 +326,8 @@ impl Shard {
         }
         conn.owed.push_back(token);
         conn.owes_too_much |= conn.owed.len() >= OWED_HIGH;
+        let session = self.sessions.get(conn.session);
+        pending.slot = session.map(|session| session.slot);
         self.pending.insert(token, pending);
     }
 }

@@ -1,5 +1,5 @@
-//! A slot comes, pauses and goes: its state from the changelog, then its inbox from the committed
-//! position, then it is open (architecture section 3, "Restore").
+//! A slot comes: its state from the changelog, then its inbox from the committed position, then it
+//! is open (architecture section 3, "Restore"). How it goes is in [`super::handover`].
 
 use super::commit::owner_write;
 use super::confirm::Kind;
@@ -267,9 +267,13 @@ impl Shard {
                 slot.dirty.insert(key);
             }
         }
-        slot.writes
-            .push(owner_write(slot_no, &self.config.node, self.config.start));
+        let owner = OwnerRecord {
+            node: self.config.node.to_string(),
+            start: self.config.start,
+        };
+        slot.writes.push(owner_write(slot_no, Some(&owner)));
         self.clear_routes(view, slot_no, fx);
+        fx.push(Effect::Opened(slot_no));
         self.admit_parked(view, slot_no, fx);
         self.publish_due_wills(view, fx);
         self.flush(fx, true);
@@ -288,74 +292,5 @@ impl Shard {
             }
         }
         self.commits.note(slot_no);
-    }
-
-    /// The group is lost, not the clients: nothing durable moves until [`Shard::resume_slot`] or
-    /// [`Shard::drop_slot`].
-    pub fn suspend_slot(&mut self, slot_no: u16) {
-        if let Some(slot) = self.slots.get_mut(&slot_no).filter(|slot| slot.is_open()) {
-            slot.phase = Phase::Suspended;
-        }
-    }
-
-    /// Assigned again, and nobody else had it meanwhile: goes on from memory. Yields the inbox
-    /// offset to read from; `None` where the slot must be restored.
-    pub fn resume_slot(
-        &mut self,
-        view: View<'_>,
-        slot_no: u16,
-        fx: &mut Vec<Effect>,
-    ) -> Option<i64> {
-        let slot = self
-            .slots
-            .get_mut(&slot_no)
-            .filter(|slot| slot.phase == Phase::Suspended)?;
-        slot.phase = Phase::Open;
-        let (position, lags) = (slot.position, slot.lags());
-        if lags {
-            self.commits.note(slot_no);
-        }
-        self.publish_due_wills(view, fx);
-        self.flush(fx, true);
-        Some(position)
-    }
-
-    /// The slot is about to be given away: its clients go, and everything is committed. Then comes
-    /// [`Shard::drop_slot`].
-    pub fn close_slot(&mut self, view: View<'_>, slot_no: u16, fx: &mut Vec<Effect>) {
-        let of_slot = self.sessions.iter().filter(|(_, s)| s.slot == slot_no);
-        for id in of_slot.filter_map(|(_, s)| s.conn).collect::<Vec<_>>() {
-            self.end(view, id, Ended::ServerShutdown, fx);
-        }
-        self.flush(fx, true);
-    }
-
-    /// Another has the slot: its clients go, its sessions are no longer here. Nothing is said
-    /// about them any more; their wills and disconnect events are the next owner's.
-    pub fn drop_slot(&mut self, view: View<'_>, slot_no: u16, fx: &mut Vec<Effect>) {
-        self.slots.remove(&slot_no);
-        self.commits.forget(slot_no);
-        let slots = self.config.slots;
-        self.wills
-            .retain(|client| crate::hash::slot(client, slots) != slot_no);
-        let keys: Vec<usize> = self
-            .sessions
-            .iter()
-            .filter(|(_, s)| s.slot == slot_no)
-            .map(|(key, _)| key)
-            .collect();
-        for key in keys {
-            if let Some(id) = self.sessions.get(key).and_then(|s| s.conn) {
-                self.end(view, id, Ended::ServerShutdown, fx);
-            }
-            self.forget_expiry(key);
-            let Some(session) = self.sessions.try_remove(key) else {
-                continue;
-            };
-            self.by_client.remove(&session.client_id);
-            for filter in session.subs.keys() {
-                self.index.set(filter, key, None);
-            }
-        }
     }
 }

@@ -66,6 +66,8 @@ pub(super) enum Phase {
     Open,
     /// The group is lost, not the clients: nothing durable moves.
     Suspended,
+    /// On its way to another pod: its clients are gone, what is under way is finished.
+    Closing,
 }
 
 /// A slot that this shard owns.
@@ -96,6 +98,8 @@ pub(super) struct Slot {
     pub(super) orphans: BTreeMap<i64, BTreeSet<Box<str>>>,
     /// Sessions whose connection was the last owner's.
     pub(super) lost: Vec<usize>,
+    /// The last commit, which says that nobody owns the slot, has been asked for.
+    pub(super) released: bool,
 }
 
 impl Slot {
@@ -116,11 +120,17 @@ impl Slot {
             waiting_for_bodies: FxHashSet::default(),
             orphans: BTreeMap::new(),
             lost: Vec::new(),
+            released: false,
         }
     }
 
     pub(super) fn is_open(&self) -> bool {
         self.phase == Phase::Open
+    }
+
+    /// Whether its changes may be committed.
+    pub(super) fn may_commit(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Closing)
     }
 
     /// Every inbox record before it has had its effect.

@@ -214,7 +214,7 @@ impl Shard {
         if !self
             .slots
             .get(&slot)
-            .is_some_and(super::slot::Slot::is_open)
+            .is_some_and(super::slot::Slot::may_commit)
         {
             return;
         }

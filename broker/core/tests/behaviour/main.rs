@@ -12,6 +12,7 @@ mod world;
 
 mod crash;
 mod downlink;
+mod handover;
 mod limits;
 mod ordering;
 mod ownership;

@@ -32,7 +32,7 @@ pub(crate) struct Log {
     end: Vec<i64>,
     pub(crate) position: Vec<i64>,
     pub(crate) state: Vec<BTreeMap<Vec<u8>, Vec<u8>>>,
-    routes: Vec<BTreeMap<Vec<u8>, Vec<u8>>>,
+    pub(crate) routes: Vec<BTreeMap<Vec<u8>, Vec<u8>>>,
     pub(crate) presence: Vec<Presence>,
     pub(crate) parents: BTreeMap<String, Vec<Stored>>,
     retained: BTreeMap<String, Arc<Message>>,

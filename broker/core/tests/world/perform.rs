@@ -68,6 +68,7 @@ impl World {
                     self.flights.fetches.push_back((slot, offsets));
                 }
                 Effect::Refresh(token) => self.flights.refreshes.push_back((at, token)),
+                Effect::Opened(_) => {}
                 Effect::Close(conn) => closing.push(conn),
                 Effect::Resume(conn) => {
                     if let Some(link) = self.conns.get_mut(&conn) {

@@ -136,7 +136,10 @@ impl Member {
     }
 
     fn lose_all(&mut self) {
-        let owned: Vec<_> = write(&self.shared.owned).drain().collect();
+        let owned: Vec<_> = write(&self.shared.owned)
+            .drain()
+            .map(|(owned, _)| owned)
+            .collect();
         self.reading.clear();
         self.resuming.clear();
         if !owned.is_empty() {
@@ -270,9 +273,7 @@ impl Member {
                     self.reading.extend(partitions.iter().cloned());
                 }
                 self.shared.own(&partitions);
-                if !partitions.is_empty() {
-                    self.shared.say(GroupEvent::Assigned(partitions));
-                }
+                self.shared.say(GroupEvent::Assigned(partitions));
             }
             Change::Revoke(list) => {
                 let partitions = self.wanted(&list);

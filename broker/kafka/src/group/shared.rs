@@ -1,6 +1,6 @@
 //! What the group's thread, librdkafka's callbacks and the handles share.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -23,7 +23,8 @@ pub(super) enum Command {
 /// What the group's thread, librdkafka's callbacks and the handles share.
 pub(super) struct Shared {
     pub(super) config: GroupConfig,
-    pub(super) owned: RwLock<HashSet<TopicPartition>>,
+    /// What is assigned, and whether it may be written about.
+    pub(super) owned: RwLock<HashMap<TopicPartition, bool>>,
     pub(super) outstanding: AtomicU64,
     pub(super) bound: u64,
     /// Reading is paused because too much is outstanding.
@@ -36,14 +37,35 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Whether the partition is assigned.
     pub(super) fn owns(&self, topic: &str, partition: i32) -> bool {
-        read(&self.owned)
-            .iter()
-            .any(|(of, number)| *number == partition && **of == *topic)
+        self.admitted(topic, partition).is_some()
+    }
+
+    /// Whether it may be written about; `None`: it is not assigned.
+    pub(super) fn admitted(&self, topic: &str, partition: i32) -> Option<bool> {
+        let owned = read(&self.owned);
+        let mut all = owned.iter();
+        all.find(|((of, number), _)| *number == partition && **of == *topic)
+            .map(|(_, admitted)| *admitted)
     }
 
     pub(super) fn own(&self, partitions: &[TopicPartition]) {
-        write(&self.owned).extend(partitions.iter().cloned());
+        let admitted = !self.config.wait_for_admission;
+        let mut owned = write(&self.owned);
+        for partition in partitions {
+            owned.entry(partition.clone()).or_insert(admitted);
+        }
+    }
+
+    pub(super) fn admit(&self, topic: &str, partition: i32) {
+        let mut owned = write(&self.owned);
+        let found = owned
+            .iter_mut()
+            .find(|((of, number), _)| *number == partition && **of == *topic);
+        if let Some((_, admitted)) = found {
+            *admitted = true;
+        }
     }
 
     pub(super) fn disown(&self, partitions: &[TopicPartition]) {

@@ -1,7 +1,9 @@
 //! The thread of a transactor: which changes go into the next transaction, and what follows from
 //! how it ended.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+mod ours;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -12,7 +14,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::attempt::{self, Ended, Lost};
 use super::session::{Maker, Session};
-use super::{Change, Done};
+use super::{Ask, Change, Done};
 use crate::group::{self, GroupHandle};
 use crate::producer::permanent;
 use crate::reader::{ReadError, Restorer};
@@ -35,6 +37,8 @@ pub(super) struct Worker {
     /// What waits until its partitions are ours: older than all of the queue about the same ones.
     held: VecDeque<Change>,
     session: Option<Session>,
+    /// What cannot be done yet; nothing is taken from the channel before it.
+    postponed: Option<Ask>,
     /// A transaction that may or may not be committed: the first so many changes of the queue.
     lost: Option<(Lost, usize)>,
     /// The first so many changes of the queue hide one that Kafka refuses; at most `part` of them
@@ -62,6 +66,7 @@ impl Worker {
             done,
             queue: VecDeque::new(),
             held: VecDeque::new(),
+            postponed: None,
             session: None,
             lost: None,
             suspects: 0,
@@ -71,24 +76,35 @@ impl Worker {
         }
     }
 
-    pub(super) fn run(mut self, changes: &Receiver<Change>) {
+    /// See [`super::Transactor::mark`].
+    pub(super) fn mark_stem(&self) -> String {
+        format!("{}:{}:", self.maker.transactional_id, self.start)
+    }
+
+    pub(super) fn run(mut self, asked: &Receiver<Ask>) {
         self.connect();
         loop {
-            if self.queue.is_empty() && self.held.is_empty() {
-                match changes.recv() {
-                    Ok(change) => self.queue.push_back(change),
+            if let Some(ask) = self.postponed.take() {
+                self.take(ask);
+            } else if self.queue.is_empty() && self.held.is_empty() {
+                match asked.recv() {
+                    Ok(ask) => self.take(ask),
                     Err(_) => return,
                 }
             } else if self.queue.is_empty() {
                 // What is held is looked at again: the group may have its partitions back.
-                match changes.recv_timeout(MOVING) {
-                    Ok(change) => self.queue.push_back(change),
+                match asked.recv_timeout(MOVING) {
+                    Ok(ask) => self.take(ask),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
-            self.queue
-                .extend(std::iter::from_fn(|| changes.try_recv().ok()));
+            while self.postponed.is_none() {
+                match asked.try_recv() {
+                    Ok(ask) => self.take(ask),
+                    Err(_) => break,
+                }
+            }
             if !self.maker.shared.going() {
                 return;
             }
@@ -96,6 +112,15 @@ impl Worker {
                 self.maker.shared.progress.waits();
             }
             self.step();
+        }
+    }
+
+    fn take(&mut self, ask: Ask) {
+        match ask {
+            Ask::Store(change) => self.queue.push_back(change),
+            // What became of a lost answer must be known before: it may be committed.
+            Ask::Forget(..) if self.lost.is_some() => self.postponed = Some(ask),
+            Ask::Forget(topic, partition) => self.forget(&topic, partition),
         }
     }
 
@@ -140,7 +165,7 @@ impl Worker {
         }
         self.number += 1;
         let id = &self.maker.transactional_id;
-        let mark = format!("{id}:{}:{}", self.start, self.number);
+        let mark = format!("{}{}", self.mark_stem(), self.number);
         let changes: Vec<&Change> = self.queue.iter().take(count).collect();
         match attempt::run(session, &changes, &Arc::new(metadata), &mark) {
             Ended::Committed => self.committed(count),
@@ -200,71 +225,6 @@ impl Worker {
             .bytes
             .fetch_sub(change.weight(), Ordering::Relaxed);
         self.maker.shared.changes.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Takes out what is about partitions that are not ours; all, when there is no membership.
-    fn answer_fenced(&mut self, all: bool) {
-        let ours =
-            |offset: &super::TopicOffset| self.group.owns(offset.owner_topic(), offset.partition);
-        if !all
-            && self
-                .queue
-                .iter()
-                .all(|change| change.offsets.iter().all(ours))
-        {
-            return;
-        }
-        let suspects = self.suspects;
-        let mut kept = VecDeque::with_capacity(self.queue.len());
-        for (index, change) in std::mem::take(&mut self.queue).into_iter().enumerate() {
-            let ours = |offset: &super::TopicOffset| {
-                self.group.owns(offset.owner_topic(), offset.partition)
-            };
-            if !all && change.offsets.iter().all(ours) {
-                kept.push_back(change);
-                continue;
-            }
-            self.settle(&change);
-            (self.done)(change.token, Done::Fenced(change));
-            if index < suspects {
-                self.suspects -= 1;
-            }
-        }
-        self.queue = kept;
-        self.went_on();
-    }
-
-    /// Sets aside what is about partitions that are not ours, and takes up what is ours again; in
-    /// the order of submission for each partition, so by one look at what is ours.
-    fn hold(&mut self, all: bool) {
-        let owned: HashSet<_> = self.group.owned().into_iter().collect();
-        let ours = |change: &Change| {
-            !all && change
-                .offsets
-                .iter()
-                .all(|offset| owned.contains(&(offset.owner_topic().into(), offset.partition)))
-        };
-        if self.held.is_empty() && self.queue.iter().all(ours) {
-            return;
-        }
-        let older = self.held.len();
-        let changes: Vec<Change> = self.held.drain(..).chain(self.queue.drain(..)).collect();
-        // Whatever is taken up again before suspects is a suspect, too.
-        let mut suspects = 0;
-        for (index, change) in changes.into_iter().enumerate() {
-            if !ours(&change) {
-                self.held.push_back(change);
-                continue;
-            }
-            if self.suspects > 0 && index < older + self.suspects {
-                suspects += 1;
-            }
-            self.queue.push_back(change);
-        }
-        self.suspects = suspects;
-        if self.queue.is_empty() {
-            self.maker.shared.progress.went_on(false);
-        }
     }
 
     fn went_on(&self) {

@@ -55,12 +55,7 @@ fn values() {
         &[
             (with("replicas", json!(0)), &[]),
             (with("replicas", json!(1)), &[]),
-            (
-                with("replicas", json!(2)),
-                &[
-                    "spec.replicas: several brokers come with a later release: set 1, or 0 to stop the service",
-                ],
-            ),
+            (with("replicas", json!(3)), &[]),
             (with("listeners", json!({"ws": {"enabled": true}})), &[]),
             (
                 with(
@@ -182,7 +177,7 @@ fn changes() {
 #[test]
 fn all_faults_are_listed_at_once() {
     let spec = json!({
-        "replicas": 3,
+        "replicas": 33,
         "kafka": {"bootstrapServers": "a", "systemTopics": {"retention": "a week"}},
         "session": {"expiry": "2 hours", "maxQueuedBytes": "0"},
         "limits": {"maxPacketSize": 5},

@@ -4,7 +4,7 @@ use super::*;
 
 fn program(folder: &Path, script: &str) -> Program {
     Program {
-        name: "child",
+        name: "child".to_owned(),
         path: "/bin/sh".into(),
         arguments: vec!["-c".into(), script.into(), folder.join("marker").into()],
         log: folder.join("log"),

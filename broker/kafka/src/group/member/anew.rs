@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
+use super::super::GroupEvent;
+use super::super::client::consumer;
 use super::super::shared::Command;
-use super::super::{GroupEvent, consumer};
 use super::Member;
 use crate::support::write;
 
