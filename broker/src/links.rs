@@ -18,6 +18,7 @@ use crate::shared::{Event, Shared};
 use crate::telemetry::DropReason;
 use anyhow::Context as _;
 use isthmus_config::BrokerConfig;
+use isthmus_core::ownership;
 use isthmus_core::routes::Kinds;
 use isthmus_core::shard::{Live, Token};
 use isthmus_kafka::directory::Pod;
@@ -124,7 +125,21 @@ impl Links {
                 *known = pod;
                 changed
             });
+            if self.enabled() && self.staying() == 0 {
+                shared.tell_ownership(ownership::Event::Alone);
+            }
         }
+    }
+
+    /// How many other pods are linked and do not say that they end.
+    #[must_use]
+    pub fn staying(&self) -> usize {
+        let peers = self.peers.read();
+        let stays = |peer: &&Arc<Peer>| {
+            let leaves = |pod: &Pod| pod.leaving;
+            peer.live.read().is_some() && !peer.pod.borrow().as_ref().is_none_or(leaves)
+        };
+        peers.peers.iter().filter(stays).count()
     }
 
     /// Follows links that come and go.

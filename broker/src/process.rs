@@ -23,7 +23,6 @@ use isthmus_core::record::OwnerRecord;
 use isthmus_kafka::directory::{self, DirectoryWriter, Entry};
 use isthmus_kafka::reader::Reader;
 use parking_lot::{Mutex, RwLock};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -36,6 +35,8 @@ const GRACE: Duration = Duration::from_secs(20);
 const ANNOUNCE: Duration = Duration::from_secs(10);
 /// How long giving up `mq2mqtt` may take.
 const LEAVE: Duration = Duration::from_secs(3);
+/// How long saying that this pod ends may take.
+const SAID: Duration = Duration::from_secs(1);
 /// A shard that does not move for so long is stuck.
 const STUCK: Duration = Duration::from_secs(30);
 
@@ -101,8 +102,10 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
         liveness: Arc::new(move || beats.check(STUCK)),
     };
     tokio::spawn(server::run(http, monitoring, stopped(stopping.clone())));
-    let pod = peers.map(|(listener, bound)| announced(&shared, listener, bound));
-    let started = start(&shared, ends, &heartbeats, pod);
+    if let Some((listener, _)) = peers {
+        listen_for_pods(&shared, listener);
+    }
+    let started = start(&shared, ends, &heartbeats);
     let running = tokio::select! {
         started = started => Some(started?),
         _ = terminate.recv() => None,
@@ -125,26 +128,26 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Other pods may link to this one; what the directory is to say of it.
-fn announced(shared: &Arc<Shared>, listener: tokio::net::TcpListener, bound: SocketAddr) -> Entry {
+/// Other pods may link to this one.
+fn listen_for_pods(shared: &Arc<Shared>, listener: tokio::net::TcpListener) {
     let served = links::listen(shared.clone(), listener);
     tokio::spawn(async move {
         if let Err(error) = served.await {
             tracing::error!(%error, "other brokers cannot link to this one");
         }
     });
-    let advertised = shared.config.peers.as_ref().map(|peers| &*peers.advertised);
-    let advertised = advertised.unwrap_or_default();
-    let address = match advertised.strip_suffix(":0") {
-        Some(host) => format!("{host}:{}", bound.port()),
-        None => advertised.to_owned(),
-    };
+}
+
+/// What the directory is to say of this pod, where it is one of several.
+fn pod_entry(shared: &Shared, leaving: bool) -> Option<Entry> {
+    let peers = shared.config.peers.as_ref()?;
     let pod = directory::Pod {
         v: directory::VERSION,
-        address,
+        address: peers.advertised.clone(),
         start: shared.clock.start(),
+        leaving,
     };
-    Entry::Pod(shared.config.node.clone(), Some(pod))
+    Some(Entry::Pod(shared.config.node.clone(), Some(pod)))
 }
 
 /// Writes what others need to find this pod; without it they cannot link, so it is tried for ever.
@@ -192,7 +195,6 @@ async fn start(
     shared: &Arc<Shared>,
     ends: Vec<mpsc::UnboundedReceiver<Event>>,
     heartbeats: &Heartbeats,
-    pod: Option<Entry>,
 ) -> anyhow::Result<Running> {
     crate::kafka::end_predecessor(shared).await;
     let mut readers = Vec::new();
@@ -233,7 +235,7 @@ async fn start(
                 }
             })?;
     }
-    if let Some(pod) = pod {
+    if let Some(pod) = pod_entry(shared, false) {
         announce(shared, pod).await;
     }
     // The group's events find the clients there.
@@ -347,11 +349,16 @@ fn doors(shared: &Arc<Shared>, authenticator: &Arc<Authenticator>) -> Vec<Arc<Ha
 }
 
 async fn end(shared: &Arc<Shared>, running: Running) {
+    if let Some(pod) = pod_entry(shared, true) {
+        let _ = tokio::time::timeout(SAID, announce(shared, pod)).await;
+    }
     // The shards still work: what is under way of mq2mqtt is finished, and each slot is closed; its
     // clients go with it.
     let handed = tokio::task::spawn_blocking(move || {
-        running.downlink.leave(Instant::now() + LEAVE);
-        running.ownership.hand_over();
+        std::thread::scope(|scope| {
+            scope.spawn(|| running.downlink.leave(Instant::now() + LEAVE));
+            running.ownership.hand_over();
+        });
         running
     });
     let Ok(mut running) = handed.await else {

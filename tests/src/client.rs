@@ -10,6 +10,7 @@ mod requests;
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use isthmus_mqtt::{AckType, Packet, QoS, Version, decode, encode};
@@ -18,6 +19,29 @@ pub use options::{Options, WillOptions};
 pub use packets::{Event, Filter, Message, Outgoing, Welcome};
 
 use crate::SOON;
+
+/// Where the next connection to this address goes: `host:port+n` stands for n brokers at ports 10
+/// apart, taken in turn, so that a publisher and a subscriber that connect one after the other are
+/// at different ones.
+#[must_use]
+pub fn reach(address: &str) -> String {
+    static TURN: AtomicU16 = AtomicU16::new(0);
+    let parts = address.rsplit_once('+').and_then(|(first, brokers)| {
+        let (host, port) = first.rsplit_once(':')?;
+        Some((
+            host,
+            port.parse::<u16>().ok()?,
+            brokers.parse::<u16>().ok()?,
+        ))
+    });
+    match parts {
+        Some((host, port, brokers)) => {
+            let broker = TURN.fetch_add(1, Ordering::Relaxed) % brokers;
+            format!("{host}:{}", port + 10 * broker)
+        }
+        None => address.to_owned(),
+    }
+}
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -86,7 +110,7 @@ impl Client {
     /// # Errors
     /// Nothing listens.
     pub fn open(address: &str, version: Version) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        let stream = TcpStream::connect(reach(address))?;
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(Duration::from_secs(60)))?;
         Ok(Self {

@@ -24,6 +24,7 @@ pub mod parts;
 pub mod records;
 pub mod run;
 pub mod service;
+pub mod web;
 
 use std::time::{Duration, Instant};
 

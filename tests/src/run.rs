@@ -129,15 +129,23 @@ fn show_logs() {
 /// Below the range from which the system takes ports for outgoing connections.
 #[must_use]
 pub fn free_port() -> u16 {
+    free_ports(1)
+}
+
+/// So many ports in a row, as [`free_port`]; the first of them.
+#[must_use]
+pub fn free_ports(count: u16) -> u16 {
     static NEXT: OnceLock<AtomicU16> = OnceLock::new();
     let next = NEXT.get_or_init(|| AtomicU16::new(15_000 + rand::random_range(0..15_000)));
-    loop {
-        let port = next.fetch_add(1, Ordering::Relaxed);
-        if port >= 32_000 {
-            next.store(15_000, Ordering::Relaxed);
-        } else if TcpListener::bind(("127.0.0.1", port)).is_ok()
+    let free = |port: u16| {
+        TcpListener::bind(("127.0.0.1", port)).is_ok()
             && TcpListener::bind(("0.0.0.0", port)).is_ok()
-        {
+    };
+    loop {
+        let port = next.fetch_add(count, Ordering::Relaxed);
+        if port + count > 32_000 {
+            next.store(15_000, Ordering::Relaxed);
+        } else if (port..port + count).all(free) {
             return port;
         }
     }
@@ -297,10 +305,17 @@ pub fn alive(pid: u32) -> bool {
 
 /// File name of the program that a process runs.
 fn command_of(pid: u32) -> String {
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let program = line.split(|byte| *byte == 0).next().unwrap_or_default();
-    let program = String::from_utf8_lossy(program).into_owned();
+    let program = arguments_of(pid).into_iter().next().unwrap_or_default();
     program.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// The command line of a process.
+#[must_use]
+pub fn arguments_of(pid: u32) -> Vec<String> {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0)
+        .map(|argument| String::from_utf8_lossy(argument).into_owned())
+        .collect()
 }
 
 /// Writes a file whole or not at all.

@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-pub use resources::{Parent, Spec, User};
+pub use resources::{MOST_BROKERS, Parent, Spec, User};
 
 use crate::run::{self, Process};
 use crate::{Kafka, SOON, eventually, kafka, parts};
 
 const START: Duration = Duration::from_secs(60);
 
-/// One instance with its one broker, run by the operator's local mode.
+/// One instance with its brokers, run by the operator's local mode.
 #[derive(Debug)]
 pub struct Service {
     spec: Spec,
@@ -31,8 +31,17 @@ pub struct Service {
 /// may do all; parent topics `up` (3 partitions) and `orderMsg2mq-up`.
 #[must_use]
 pub fn shared() -> &'static Service {
+    shared_by(1)
+}
+
+/// The same with several brokers; one number of them in a test binary.
+#[must_use]
+pub fn shared_by(brokers: u16) -> &'static Service {
     static SHARED: OnceLock<Service> = OnceLock::new();
-    SHARED.get_or_init(|| Service::start(kafka::shared(), Spec::new("shared")))
+    let shared = SHARED
+        .get_or_init(|| Service::start(kafka::shared(), Spec::new("shared").brokers(brokers)));
+    assert_eq!(shared.spec.brokers, brokers, "shared with other brokers");
+    shared
 }
 
 impl Service {
@@ -68,17 +77,29 @@ impl Service {
             .arg("-f")
             .arg(self.file())
             .args(["--kafka", &self.bootstrap, "--data"])
-            .arg(self.data());
-        run::show_on_panic(&self.data().join("broker.log"));
+            .arg(self.data())
+            .args(["--peers-port", &self.spec.peers.to_string()]);
+        for broker in 0..self.spec.brokers {
+            run::show_on_panic(&self.broker_log(broker));
+        }
         self.operator = Some(Process::start("operator", &mut command, &self.log()));
     }
 
-    /// Waits until `/readyz` says that the broker serves.
+    /// Waits until `/readyz` of every broker says that it serves.
     #[track_caller]
     pub fn wait_ready(&mut self) {
-        let port = self.spec.monitoring;
+        for broker in 0..self.spec.brokers {
+            self.wait_ready_of(broker);
+        }
+    }
+
+    /// Waits until `/readyz` of broker n says that it serves.
+    #[track_caller]
+    pub fn wait_ready_of(&mut self, broker: u16) {
+        let port = self.spec.monitoring + 10 * broker;
         let operator = self.operator.as_mut().expect("the operator runs");
-        eventually("/readyz answers 200", START, || {
+        let what = format!("/readyz of broker {broker} answers 200");
+        eventually(&what, START, || {
             if let Some(status) = operator.ended() {
                 panic!("the operator ended ({status}):\n{}", operator.output());
             }
@@ -86,10 +107,26 @@ impl Service {
         });
     }
 
-    /// `host:port` of the MQTT listener.
+    /// `host:port` of the MQTT listener; of a service with several brokers it leads each new
+    /// connection to the next broker in turn (see [`crate::client::reach`]).
     #[must_use]
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.spec.mqtt)
+        match self.spec.brokers {
+            0 | 1 => self.address_of(0),
+            brokers => format!("{}+{brokers}", self.address_of(0)),
+        }
+    }
+
+    /// `host:port` of broker n's MQTT listener.
+    #[must_use]
+    pub fn address_of(&self, broker: u16) -> String {
+        format!("127.0.0.1:{}", self.spec.mqtt + 10 * broker)
+    }
+
+    /// `host:port` of broker n's WebSocket listener.
+    #[must_use]
+    pub fn web_address_of(&self, broker: u16) -> String {
+        format!("127.0.0.1:{}", self.spec.ws + 10 * broker)
     }
 
     /// What was started.
@@ -144,26 +181,52 @@ impl Service {
         self.operator.as_mut().expect("the operator runs")
     }
 
-    /// The broker's process id.
+    /// The process id of the broker, of the first one where there are several.
     #[track_caller]
     #[must_use]
     pub fn broker(&self) -> u32 {
+        self.broker_of(0)
+    }
+
+    /// The process id of broker n.
+    #[track_caller]
+    #[must_use]
+    pub fn broker_of(&self, broker: u16) -> u32 {
         let operator = self.operator.as_ref().expect("the operator runs").id();
-        eventually("a broker process", START, || {
+        let config = self.data().join(format!("broker-{broker}.json"));
+        let config = config.display().to_string();
+        eventually(&format!("the process of broker {broker}"), START, || {
             run::descendants(operator, "isthmus-broker")
-                .first()
-                .copied()
+                .into_iter()
+                .find(|pid| run::arguments_of(*pid).contains(&config))
         })
+    }
+
+    /// The log of broker n.
+    #[must_use]
+    pub fn broker_log(&self, broker: u16) -> PathBuf {
+        self.data().join(format!("broker-{broker}.log"))
     }
 
     /// kill -9 of the broker; the operator starts another.
     #[track_caller]
     pub fn kill_broker(&self) {
-        let broker = self.broker();
-        run::send(broker, Signal::KILL);
-        eventually("the killed broker is gone", SOON, || {
-            (!run::alive(broker)).then_some(())
-        });
+        self.kill_broker_of(0);
+    }
+
+    /// kill -9 of broker n; the operator starts it again.
+    #[track_caller]
+    pub fn kill_broker_of(&self, broker: u16) {
+        gone(&[self.signal_broker(broker, Signal::KILL)]);
+    }
+
+    /// A signal to broker n: TERM for an orderly end, after which the operator starts it again,
+    /// STOP and CONT for one that hangs. Gives its process id.
+    #[track_caller]
+    pub fn signal_broker(&self, broker: u16, signal: Signal) -> u32 {
+        let pid = self.broker_of(broker);
+        run::send(pid, signal);
+        pid
     }
 
     /// An orderly stop, as by Ctrl-C.
@@ -180,17 +243,17 @@ impl Service {
         operator.kill();
     }
 
-    /// kill -9 of operator and broker.
+    /// kill -9 of operator and brokers.
     pub fn kill(&mut self) {
-        let broker = self.broker();
+        let brokers: Vec<u32> = (0..self.spec.brokers).map(|n| self.broker_of(n)).collect();
         let mut operator = self.operator.take().expect("the operator runs");
         operator.kill();
-        if run::alive(broker) {
-            run::send(broker, Signal::KILL);
+        for broker in &brokers {
+            if run::alive(*broker) {
+                run::send(*broker, Signal::KILL);
+            }
         }
-        eventually("the killed broker is gone", SOON, || {
-            (!run::alive(broker)).then_some(())
-        });
+        gone(&brokers);
     }
 
     /// A machine with an empty disk: nothing but the resource file is left.
@@ -201,11 +264,26 @@ impl Service {
         }
     }
 
-    /// GET on the monitoring port: status and body.
+    /// GET on the monitoring port, of the first broker where there are several: status and body.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
-        get(self.spec.monitoring, path)
+        self.get_of(0, path)
     }
+
+    /// GET on the monitoring port of broker n.
+    #[must_use]
+    pub fn get_of(&self, broker: u16, path: &str) -> Option<(u16, String)> {
+        get(self.spec.monitoring + 10 * broker, path)
+    }
+}
+
+/// Waits for the end of processes that were killed.
+#[track_caller]
+fn gone(pids: &[u32]) {
+    eventually("the killed brokers are gone", SOON, || {
+        let alive = pids.iter().any(|pid| run::alive(*pid));
+        (!alive).then_some(())
+    });
 }
 
 impl Drop for Service {

@@ -75,6 +75,8 @@ pub enum Event {
         /// Nobody else is in the group.
         alone: bool,
     },
+    /// Nobody is left who would take a slot.
+    Alone,
     /// Time has passed.
     Tick,
 }

@@ -87,6 +87,9 @@ pub struct Pod {
     pub address: String,
     /// Which start of it, epoch ms.
     pub start: u64,
+    /// It ends in order: nothing is to be given to it any more.
+    #[serde(default)]
+    pub leaving: bool,
 }
 
 /// One record of the directory, decoded.

@@ -27,13 +27,15 @@ pub(super) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
     let mut pods = peer.pod.subscribe();
     let mut pause = FIRST_PAUSE;
     loop {
-        let known = pods.wait_for(Option::is_some).await.map(|pod| pod.clone());
+        // Who ends is not linked to again.
+        let stays = |pod: &Option<Pod>| pod.as_ref().is_some_and(|pod| !pod.leaving);
+        let known = pods.wait_for(stays).await.map(|pod| pod.clone());
         let Ok(Some(pod)) = known else { return };
         let mut others = pods.clone();
         let ended = tokio::select! {
             ended = link(&shared, &peer, &pod) => ended,
             // Gone, or another start of it.
-            _ = others.wait_for(|now| now.as_ref() != Some(&pod)) => Ok(false),
+            _ = others.wait_for(|now| now.as_ref().is_none_or(|now| now.start != pod.start)) => Ok(false),
         };
         unlink(&shared, &peer);
         match ended {

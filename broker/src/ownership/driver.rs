@@ -83,7 +83,7 @@ impl Driver {
 
     pub(super) fn leave(&mut self, done: Sender<()>) {
         self.left = Some(done);
-        let alone = alone(&self.group);
+        let alone = alone(&self.shared, &self.group);
         if !alone {
             self.group.give_up();
         }

@@ -177,7 +177,7 @@ impl Watch {
             assert!(own, "the witness got more than its own: {event:?}");
         }
         assert_eq!(self.service.broker(), self.broker, "another broker process");
-        let log = std::fs::read_to_string(self.service.data().join("broker.log"));
+        let log = std::fs::read_to_string(self.service.broker_log(0));
         let log = log.expect("the broker's log");
         let panic = log.lines().find(|line| line.contains("panicked"));
         assert_eq!(panic, None, "the broker's log");

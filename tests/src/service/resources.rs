@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 
 use crate::run;
 
+/// The most brokers that a test's instance may have at any time.
+pub const MOST_BROKERS: u16 = 4;
+
 /// An instance with its parents and users.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -11,12 +14,18 @@ pub struct Spec {
     pub name: String,
     /// Topic prefix.
     pub prefix: String,
-    /// Port of the MQTT listener.
+    /// Broker processes, at most [`MOST_BROKERS`].
+    pub brokers: u16,
+    /// Slots.
+    pub slots: u16,
+    /// Port of the first broker's MQTT listener; each further broker has all its ports 10 higher.
     pub mqtt: u16,
     /// Port of the WebSocket listener.
     pub ws: u16,
     /// Port of health and metrics.
     pub monitoring: u16,
+    /// Port where the other brokers connect.
+    pub peers: u16,
     /// Further lines of the instance's `spec`, such as `session: {expiry: 1h}`.
     pub extra: Vec<String>,
     /// Parent topics.
@@ -87,12 +96,17 @@ impl Spec {
     #[must_use]
     pub fn new(stem: &str) -> Self {
         let name = crate::unique(stem);
+        // Ten are between one broker's port and the same of the next.
+        let first = run::free_ports(10 * MOST_BROKERS);
         Self {
             prefix: format!("{name}."),
             name,
-            mqtt: run::free_port(),
-            ws: run::free_port(),
-            monitoring: run::free_port(),
+            brokers: 1,
+            slots: 4,
+            mqtt: first,
+            ws: first + 1,
+            monitoring: first + 2,
+            peers: first + 3,
             extra: Vec::new(),
             parents: vec![Parent::new("up", 3), Parent::new("orderMsg2mq-up", 3)],
             // `#` covers no topic that starts with `$`.
@@ -102,6 +116,17 @@ impl Spec {
                 &["#", "$up/#", "$x/#"].map(|rule| (rule, "pubsub")),
             )],
         }
+    }
+
+    /// With so many brokers, and slots enough for each to own a few.
+    #[must_use]
+    pub fn brokers(mut self, brokers: u16) -> Self {
+        assert!(brokers <= MOST_BROKERS, "ports are kept free for no more");
+        self.brokers = brokers;
+        if brokers > 1 {
+            self.slots = self.slots.max(4 * brokers);
+        }
+        self
     }
 
     /// With one more line in the instance's `spec`.
@@ -131,6 +156,8 @@ impl Spec {
         let Self {
             name,
             prefix,
+            brokers,
+            slots,
             mqtt,
             ws,
             monitoring,
@@ -141,8 +168,8 @@ impl Spec {
              kind: MqttInstance\n\
              metadata: {{name: {name}}}\n\
              spec:\n  \
-               replicas: 1\n  \
-               slots: 4\n  \
+               replicas: {brokers}\n  \
+               slots: {slots}\n  \
                listeners:\n    \
                  mqtt: {{port: {mqtt}}}\n    \
                  ws: {{enabled: true, port: {ws}}}\n  \

@@ -2,14 +2,12 @@
 
 use isthmus_mqtt::AckType;
 use isthmus_tests::client::{Filter, Outgoing, Refusal};
-use isthmus_tests::{
-    Client, Options, QoS, SOON, Service, Spec, User, Version, eventually, kafka, service, unique,
-};
+use isthmus_tests::{Client, Options, QoS, SOON, Spec, User, Version, eventually, kafka, unique};
 
 use crate::EVERY_VERSION;
 
 fn refused(options: &Options) -> u8 {
-    match Client::try_connect(&service::shared().address(), options) {
+    match Client::try_connect(&crate::shared().address(), options) {
         Err(Refusal::Code(code)) => code,
         other => panic!(
             "{:?} was not refused by a CONNACK: {other:?}",
@@ -57,7 +55,7 @@ fn a_user_may_do_what_the_rules_allow_and_nothing_else() {
     )];
     let mut spec = Spec::new("acl");
     spec.users.extend(users);
-    let service = Service::start(kafka::shared(), spec);
+    let service = crate::start(kafka::shared(), spec);
     let address = service.address();
     let mut watcher = Client::connect(&address, &Options::new("watcher"));
     watcher.subscribe("#", QoS::AtLeastOnce);
@@ -145,7 +143,7 @@ fn a_refused_publish_is_not_stored() {
         "pass",
         &[("up/#", "sub"), ("up/mine", "pub")],
     ));
-    let service = Service::start(kafka::shared(), spec);
+    let service = crate::start(kafka::shared(), spec);
     let mut tail = isthmus_tests::Tail::from_now(service.bootstrap(), &service.topic("up"));
     let mut device = Client::connect(
         &service.address(),
@@ -176,7 +174,7 @@ fn placeholders_with_wildcards_in_their_value_match_nothing() {
     let mut spec = Spec::new("acl");
     spec.users
         .push(User::new("limited", "pass", &[("own/%c", "pubsub")]));
-    let service = Service::start(kafka::shared(), spec);
+    let service = crate::start(kafka::shared(), spec);
     for id in ["+", "#", "a/b", "+/x"] {
         let options = Options::new(id)
             .version(Version::V5)
@@ -196,7 +194,7 @@ fn placeholders_with_wildcards_in_their_value_match_nothing() {
 #[test]
 fn wildcard_rules_do_not_cover_dollar_topics() {
     let mut device = Client::connect(
-        &service::shared().address(),
+        &crate::shared().address(),
         &Options::new(&unique("dev")).version(Version::V5),
     );
     assert_eq!(
@@ -216,7 +214,7 @@ fn changes_of_users_and_rules_take_effect_at_once() {
     let mut spec = Spec::new("acl");
     spec.users
         .push(User::new("changing", "old", &[("a", "pubsub")]));
-    let mut service = Service::start(kafka::shared(), spec);
+    let mut service = crate::start(kafka::shared(), spec);
     let address = service.address();
     let options = Options::new("dev")
         .version(Version::V5)
@@ -282,7 +280,7 @@ fn anonymous_clients_are_let_in_where_the_instance_says_so() {
     let spec = Spec::new("anonymous").with(
         "authentication: {allowAnonymous: true, anonymousAcl: [{topic: open/#, action: pubsub}]}",
     );
-    let service = Service::start(kafka::shared(), spec);
+    let service = crate::start(kafka::shared(), spec);
     let mut guest = Client::connect(
         &service.address(),
         &Options::new("guest").anonymous().version(Version::V5),

@@ -1,17 +1,17 @@
 //! Section 3: Kafka to device. Headers, payloads, dead letter, sizes, offline devices.
 
 use isthmus_tests::client::Outgoing as Publish;
-use isthmus_tests::{Client, Options, Outgoing, QoS, Tail, Version, service, unique};
+use isthmus_tests::{Client, Options, Outgoing, QoS, Tail, Version, unique};
 
 use crate::{client, client5};
 
 /// A record for `mq2mqtt` of the shared service.
 pub(crate) fn record(value: impl Into<Vec<u8>>) -> Outgoing {
-    Outgoing::new(&service::shared().topic("mq2mqtt"), value)
+    Outgoing::new(&crate::shared().topic("mq2mqtt"), value)
 }
 
 pub(crate) fn send(record: Outgoing) {
-    record.send(service::shared().bootstrap());
+    record.send(crate::shared().bootstrap());
 }
 
 /// 3.1: delivered unchanged, not retained, QoS 1 when the header is absent.
@@ -29,7 +29,7 @@ fn a_record_reaches_its_subscriber_unchanged() {
         );
         assert_eq!(message.topic, topic);
     }
-    send(Outgoing::null(&service::shared().topic("mq2mqtt")).header("mqttTopic", &topic));
+    send(Outgoing::null(&crate::shared().topic("mq2mqtt")).header("mqttTopic", &topic));
     assert_eq!(
         device.message().payload,
         b"",
@@ -129,7 +129,7 @@ fn records_with_the_same_key_arrive_in_order() {
     let topic = unique("cmd");
     let mut device = client(&unique("dev"));
     device.subscribe(&topic, QoS::AtLeastOnce);
-    let producer = isthmus_tests::records::Producer::new(service::shared().bootstrap());
+    let producer = isthmus_tests::records::Producer::new(crate::shared().bootstrap());
     for n in 0..500 {
         producer.send(
             &record(n.to_string())
@@ -148,7 +148,7 @@ fn records_with_the_same_key_arrive_in_order() {
 fn clean_session_records_are_for_devices_online_now() {
     let topic = unique("cmd");
     let id = unique("dev");
-    let address = service::shared().address();
+    let address = crate::shared().address();
     let options = Options::new(&id).persistent();
     let mut device = Client::connect(&address, &options);
     device.subscribe(&topic, QoS::AtLeastOnce);
@@ -186,7 +186,7 @@ fn clean_session_records_are_for_devices_online_now() {
 fn qos_0_records_are_not_kept_for_offline_sessions() {
     let topic = unique("cmd");
     let options = Options::new(&unique("dev")).persistent();
-    let address = service::shared().address();
+    let address = crate::shared().address();
     let mut device = Client::connect(&address, &options);
     device.subscribe(&topic, QoS::AtLeastOnce);
     device.disconnect();
@@ -208,7 +208,7 @@ fn qos_0_records_are_not_kept_for_offline_sessions() {
 /// 3.5, rulings 9 and 10: a bad record goes to the dead letter with its reason and stalls nothing.
 #[test]
 fn bad_records_go_to_the_dead_letter_and_stall_nothing() {
-    let service = service::shared();
+    let service = crate::shared();
     let mut dead = Tail::from_now(service.bootstrap(), &service.topic("mq2mqtt-dead-letter"));
     let topic = unique("cmd");
     let mut device = client(&unique("dev"));
@@ -274,7 +274,7 @@ fn a_record_of_a_megabyte_arrives_whole() {
         .collect();
     for version in crate::EVERY_VERSION {
         let options = Options::new(&unique("dev")).version(version);
-        let mut device = Client::connect(&service::shared().address(), &options);
+        let mut device = Client::connect(&crate::shared().address(), &options);
         device.subscribe(&topic, QoS::AtLeastOnce);
         send(record(value.clone()).header("mqttTopic", &topic));
         assert!(
@@ -288,7 +288,7 @@ fn a_record_of_a_megabyte_arrives_whole() {
 /// 3.5, ruling 8: larger than the instance's limit.
 #[test]
 fn a_record_above_the_packet_limit_goes_to_the_dead_letter() {
-    let service = service::shared();
+    let service = crate::shared();
     let mut dead = Tail::from_now(service.bootstrap(), &service.topic("mq2mqtt-dead-letter"));
     let key = unique("large");
     let topic = unique("cmd");
@@ -309,7 +309,7 @@ fn a_record_above_a_clients_maximum_packet_size_is_skipped_for_it() {
     let topic = unique("cmd");
     let mut options = Options::new(&unique("dev")).version(Version::V5);
     options.maximum_packet_size = Some(1000);
-    let mut small = Client::connect(&service::shared().address(), &options);
+    let mut small = Client::connect(&crate::shared().address(), &options);
     let mut other = client5(&unique("dev"));
     for device in [&mut small, &mut other] {
         device.subscribe(&topic, QoS::AtLeastOnce);

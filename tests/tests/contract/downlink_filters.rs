@@ -1,7 +1,7 @@
 //! Section 3.3 and ruling 11: a record whose `mqttTopic` is a filter.
 
 use isthmus_tests::client::Filter;
-use isthmus_tests::{Client, Options, QoS, service, unique};
+use isthmus_tests::{Client, Options, QoS, unique};
 
 use crate::downlink::{record, send};
 use crate::{client, client5};
@@ -187,7 +187,7 @@ fn a_shared_group_counts_as_one_session() {
 fn a_filter_reaches_offline_persistent_sessions() {
     let stem = unique("f");
     let options = Options::new(&unique("dev")).persistent();
-    let address = service::shared().address();
+    let address = crate::shared().address();
     let mut device = Client::connect(&address, &options);
     device.subscribe(&format!("{stem}/dev/7"), QoS::AtLeastOnce);
     device.disconnect();

@@ -1,4 +1,5 @@
-//! The contract, one file a section; every test is named after the behaviour it holds.
+//! The contract, one file a section; every test is named after the behaviour it holds. The same
+//! files run against three brokers in `contract_spread`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,6 +10,7 @@
 )]
 
 mod access;
+mod common;
 mod downlink;
 mod downlink_filters;
 mod presence;
@@ -17,20 +19,7 @@ mod sessions;
 mod uplink;
 mod uplink_order;
 
-use isthmus_tests::{Client, Options, QoS, Version, service};
+use common::{EVERY_QOS, EVERY_VERSION, client, client5, shared, start};
 
-/// A client of the shared service with a clean session.
-fn client(id: &str) -> Client {
-    Client::connect(&service::shared().address(), &Options::new(id))
-}
-
-/// The same with MQTT 5.
-fn client5(id: &str) -> Client {
-    Client::connect(
-        &service::shared().address(),
-        &Options::new(id).version(Version::V5),
-    )
-}
-
-const EVERY_QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
-const EVERY_VERSION: [Version; 3] = [Version::V31, Version::V311, Version::V5];
+/// Brokers of every instance here.
+const BROKERS: u16 = 1;

@@ -1,7 +1,7 @@
 //! Section 4, rulings 16 and 18: who came, who went, in which order.
 
 use isthmus_tests::client::Outgoing;
-use isthmus_tests::{Client, Options, QoS, Record, Tail, Version, service, unique};
+use isthmus_tests::{Client, Options, QoS, Record, Tail, Version, unique};
 
 use crate::EVERY_VERSION;
 
@@ -12,7 +12,7 @@ struct Presence {
 
 impl Presence {
     fn follow() -> Self {
-        let service = service::shared();
+        let service = crate::shared();
         let tail = |name| Tail::from_now(service.bootstrap(), &service.topic(name));
         Self {
             connects: tail("mqtt-device-connect"),
@@ -36,7 +36,7 @@ fn a_connection_gives_one_connect_and_one_disconnect_record() {
         let mut presence = Presence::follow();
         let id = unique("here");
         let device = Client::connect(
-            &service::shared().address(),
+            &crate::shared().address(),
             &Options::new(&id).version(version),
         );
         let connect = presence.connects.keyed(&id);
@@ -87,7 +87,7 @@ fn a_connection_gives_one_connect_and_one_disconnect_record() {
 /// "One per connection end of a connected client, whatever the cause."
 #[test]
 fn every_kind_of_end_gives_a_disconnect_record() {
-    let address = service::shared().address();
+    let address = crate::shared().address();
     let mut reasons = Vec::new();
     // Keep-alive in seconds, and how the connection ends.
     let ends: [(u16, fn(Client)); 4] = [
@@ -131,14 +131,14 @@ fn a_refused_connection_leaves_no_record() {
     let mut presence = Presence::follow();
     let id = unique("refused");
     let options = Options::new(&id).account("device", "wrong");
-    assert!(Client::try_connect(&service::shared().address(), &options).is_err());
+    assert!(Client::try_connect(&crate::shared().address(), &options).is_err());
     // The same clientId, let in: its records are the first.
-    let device = Client::connect(&service::shared().address(), &Options::new(&id));
+    let device = Client::connect(&crate::shared().address(), &Options::new(&id));
     device.disconnect();
     assert_value(&presence.disconnects.keyed(&id), &id);
     assert_value(&presence.connects.keyed(&id), &id);
     let marker = unique("marker");
-    Client::connect(&service::shared().address(), &Options::new(&marker)).disconnect();
+    Client::connect(&crate::shared().address(), &Options::new(&marker)).disconnect();
     for tail in [&mut presence.connects, &mut presence.disconnects] {
         tail.find("the marker", |record| {
             assert_ne!(
@@ -154,7 +154,7 @@ fn a_refused_connection_leaves_no_record() {
 /// Section 4 and ruling 16: disconnect event, will, connect event.
 #[test]
 fn a_takeover_gives_disconnect_then_will_then_connect() {
-    let service = service::shared();
+    let service = crate::shared();
     for version in [Version::V311, Version::V5] {
         let mut presence = Presence::follow();
         let mut stored = Tail::from_now(service.bootstrap(), &service.topic("up"));
@@ -193,7 +193,7 @@ fn times_strictly_increase_for_a_device_that_flaps() {
     let mut presence = Presence::follow();
     let id = unique("flap");
     for _ in 0..20 {
-        Client::connect(&service::shared().address(), &Options::new(&id)).disconnect();
+        Client::connect(&crate::shared().address(), &Options::new(&id)).disconnect();
     }
     let mut last = 0;
     for _ in 0..20 {
@@ -218,7 +218,7 @@ fn a_session_that_is_kept_goes_and_comes_like_any_other() {
     let id = unique("kept");
     let options = Options::new(&id).persistent();
     for _ in 0..2 {
-        let mut device = Client::connect(&service::shared().address(), &options);
+        let mut device = Client::connect(&crate::shared().address(), &options);
         device.publish(&Outgoing::new("up/x", "x"));
         assert_value(&presence.connects.keyed(&id), &id);
         device.disconnect();

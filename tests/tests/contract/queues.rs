@@ -1,7 +1,7 @@
 //! Section 5.4 and rulings 12 and 15: queue limits, windows, shared subscriptions.
 
 use isthmus_tests::client::{Event, Filter, Outgoing};
-use isthmus_tests::{Client, Options, QoS, SOON, Service, Spec, Version, kafka, service, unique};
+use isthmus_tests::{Client, Options, QoS, SOON, Spec, Version, kafka, unique};
 
 use crate::{client, client5};
 
@@ -17,7 +17,7 @@ fn numbers(device: &mut Client, end: &str) -> Vec<u32> {
 #[test]
 fn the_oldest_goes_when_a_queue_is_full() {
     let spec = Spec::new("queue").with("session: {maxQueuedMessages: 10}");
-    let service = Service::start(kafka::shared(), spec);
+    let service = crate::start(kafka::shared(), spec);
     let address = service.address();
     let options = Options::new("device").persistent();
     let mut device = Client::connect(&address, &options);
@@ -38,7 +38,7 @@ fn the_oldest_goes_when_a_queue_is_full() {
 #[test]
 fn a_queue_is_bounded_in_bytes() {
     let spec = Spec::new("queue").with("session: {maxQueuedBytes: 100Ki}");
-    let service = Service::start(kafka::shared(), spec);
+    let service = crate::start(kafka::shared(), spec);
     let address = service.address();
     let options = Options::new("device").persistent();
     let mut device = Client::connect(&address, &options);
@@ -76,7 +76,7 @@ fn receive_maximum_bounds_what_is_in_flight() {
         .persistent()
         .silent();
     options.receive_maximum = Some(3);
-    let mut device = Client::connect(&service::shared().address(), &options);
+    let mut device = Client::connect(&crate::shared().address(), &options);
     device.subscribe(&topic, QoS::AtLeastOnce);
     let mut publisher = client(&unique("pub"));
     for n in 0..10 {
@@ -101,7 +101,7 @@ fn receive_maximum_bounds_what_is_in_flight() {
         }
     }
     Client::connect(
-        &service::shared().address(),
+        &crate::shared().address(),
         &Options::new(&options.client_id),
     )
     .disconnect();
@@ -119,7 +119,7 @@ fn as_message(event: &Event) -> Option<String> {
 fn a_queue_longer_than_the_window_arrives_whole_and_in_order() {
     let topic = unique("t");
     let options = Options::new(&unique("dev")).persistent();
-    let address = service::shared().address();
+    let address = crate::shared().address();
     let mut device = Client::connect(&address, &options);
     device.subscribe(&topic, QoS::ExactlyOnce);
     device.disconnect();
@@ -144,7 +144,7 @@ fn messages_expire_in_the_queue() {
     let options = Options::new(&unique("dev"))
         .version(Version::V5)
         .persistent();
-    let address = service::shared().address();
+    let address = crate::shared().address();
     let mut device = Client::connect(&address, &options);
     device.subscribe(&topic, QoS::AtLeastOnce);
     device.disconnect();
@@ -174,7 +174,7 @@ fn a_shared_group_takes_each_message_once_and_online_members_first() {
     for version in [Version::V311, Version::V5] {
         let (group, topic) = (unique("group"), unique("t"));
         let filter = format!("$share/{group}/{topic}");
-        let address = service::shared().address();
+        let address = crate::shared().address();
         let offline = Options::new(&unique("offline"))
             .version(version)
             .persistent();

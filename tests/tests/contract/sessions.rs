@@ -4,14 +4,12 @@ use std::time::{Duration, Instant};
 
 use isthmus_mqtt::AckType;
 use isthmus_tests::client::{Event, Filter, Outgoing, Refusal};
-use isthmus_tests::{
-    Client, Kafka, Options, QoS, SOON, Service, Spec, Version, eventually, kafka, service, unique,
-};
+use isthmus_tests::{Client, Kafka, Options, QoS, SOON, Spec, Version, eventually, kafka, unique};
 
 use crate::{EVERY_VERSION, client, client5};
 
 fn connect(options: &Options) -> Client {
-    Client::connect(&service::shared().address(), options)
+    Client::connect(&crate::shared().address(), options)
 }
 
 /// 5.1
@@ -131,7 +129,7 @@ fn a_received_qos_2_message_is_released_and_not_repeated_after_a_reconnect() {
 /// Conformance 3.1.1: 4.3.3-2
 #[test]
 fn a_repeated_qos_2_publish_is_stored_and_delivered_once() {
-    let service = service::shared();
+    let service = crate::shared();
     let (id, watcher) = (unique("q2"), unique("watch"));
     let mut tail = isthmus_tests::Tail::from_now(service.bootstrap(), &service.topic("up"));
     let mut subscriber = client(&watcher);
@@ -169,7 +167,7 @@ fn a_repeated_qos_2_publish_is_stored_and_delivered_once() {
 fn sessions_expire_after_their_time_and_not_before() {
     let kafka: &Kafka = kafka::shared();
     let spec = Spec::new("expiry").with("session: {expiry: 3s, maxExpiry: 4s}");
-    let service = Service::start(kafka, spec);
+    let service = crate::start(kafka, spec);
     let address = service.address();
     let three = Options::new("three").persistent();
     let mut five = Options::new("five").version(Version::V5).persistent();
@@ -274,7 +272,7 @@ fn clean_start_ends_a_stored_session_for_good() {
 /// Ruling 19
 #[test]
 fn an_empty_client_id_is_generated_or_refused() {
-    let address = service::shared().address();
+    let address = crate::shared().address();
     match Client::try_connect(&address, &Options::new("").persistent()) {
         Err(Refusal::Code(code)) => assert_eq!(code, 0x85, "return code 2"),
         other => panic!("3.1.1 without a clientId and clean = 0: {other:?}"),

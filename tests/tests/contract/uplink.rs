@@ -3,14 +3,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use isthmus_tests::client::Outgoing;
-use isthmus_tests::{
-    Client, Options, Parent, QoS, Record, Service, Spec, Tail, Version, service, unique,
-};
+use isthmus_tests::{Client, Options, Parent, QoS, Record, Spec, Tail, Version, unique};
 
 use crate::{EVERY_QOS, EVERY_VERSION, client, client5};
 
 fn tail(parent: &str) -> Tail {
-    let service = service::shared();
+    let service = crate::shared();
     Tail::from_now(service.bootstrap(), &service.topic(parent))
 }
 
@@ -39,7 +37,7 @@ fn the_value_is_the_envelope_to_the_byte() {
             let mut tail = tail("up");
             let before = now();
             let mut device = Client::connect(
-                &service::shared().address(),
+                &crate::shared().address(),
                 &Options::new(&id).version(version),
             );
             assert_eq!(
@@ -206,7 +204,7 @@ fn names_beside_a_parent_are_delivered_and_not_stored() {
 /// 2.8 and ruling 2: the system names are ordinary MQTT topics and never reach Kafka.
 #[test]
 fn system_names_used_by_devices_never_reach_kafka() {
-    let service = service::shared();
+    let service = crate::shared();
     let mut subscriber = client(&unique("sub"));
     let mut device = client(&unique("up"));
     for name in [
@@ -239,7 +237,7 @@ fn system_names_used_by_devices_never_reach_kafka() {
 /// 2.8: what came from Kafka does not go back.
 #[test]
 fn a_downlink_message_under_a_parent_is_not_stored() {
-    let service = service::shared();
+    let service = crate::shared();
     let id = unique("up");
     let mut tail = tail("up");
     let mut device = client(&id);
@@ -270,7 +268,7 @@ fn a_will_is_stored() {
         let options = Options::new(&id)
             .version(version)
             .will("up/wills", "gone", QoS::AtLeastOnce);
-        Client::connect(&service::shared().address(), &options).vanish();
+        Client::connect(&crate::shared().address(), &options).vanish();
         let record = tail.keyed(&id);
         assert_eq!(record.json()["topic"], "up/wills");
         assert_eq!(record.json()["payload"], "gone");
@@ -282,7 +280,7 @@ fn a_will_is_stored() {
 #[test]
 fn an_envelope_above_the_topics_limit_is_refused_and_not_delivered() {
     let small = Parent::new("small", 1).config("max.message.bytes", "10000");
-    let service = Service::start(
+    let service = crate::start(
         isthmus_tests::kafka::shared(),
         Spec::new("limit").parent(small),
     );

@@ -1,14 +1,14 @@
 //! Sections 2.5 to 2.7: order, strict order, and what an acknowledgement means.
 
 use isthmus_tests::client::Outgoing;
-use isthmus_tests::{QoS, Tail, service, unique};
+use isthmus_tests::{QoS, Tail, unique};
 
 use crate::{EVERY_QOS, client, client5};
 
 /// 2.5: one device, one partition, in order, over child topics and reconnects.
 #[test]
 fn a_devices_messages_stay_in_order_in_one_partition() {
-    let service = service::shared();
+    let service = crate::shared();
     for parent in ["up", "orderMsg2mq-up"] {
         let id = unique("order");
         let mut tail = Tail::from_now(service.bootstrap(), &service.topic(parent));
@@ -42,7 +42,7 @@ fn a_devices_messages_stay_in_order_in_one_partition() {
 /// Ruling 5: the partition is the one that a Java producer would take.
 #[test]
 fn the_partition_is_that_of_the_java_producer() {
-    let service = service::shared();
+    let service = crate::shared();
     let mut tail = Tail::from_now(service.bootstrap(), &service.topic("up"));
     for _ in 0..10 {
         let id = unique("murmur");
@@ -76,7 +76,7 @@ fn murmur2(data: &[u8]) -> u32 {
 /// 2.7, ruling 6: when the acknowledgement is here, a `read_committed` consumer finds the record.
 #[test]
 fn what_is_acknowledged_is_in_kafka() {
-    let service = service::shared();
+    let service = crate::shared();
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
         let id = unique("stored");
         let mut device = client5(&id);
@@ -97,7 +97,7 @@ fn what_is_acknowledged_is_in_kafka() {
 /// Rulings 4: `start` and `seq` let a consumer tell a late record.
 #[test]
 fn start_and_seq_grow_with_the_order() {
-    let service = service::shared();
+    let service = crate::shared();
     let id = unique("seq");
     let mut tail = Tail::from_now(service.bootstrap(), &service.topic("up"));
     let mut device = client(&id);
@@ -118,7 +118,7 @@ fn start_and_seq_grow_with_the_order() {
 /// Ruling 14: a retained message and the one that clears it are each stored once; replays are not.
 #[test]
 fn retained_messages_are_stored_once_and_their_replays_never() {
-    let service = service::shared();
+    let service = crate::shared();
     let id = unique("retained");
     let topic = format!("up/{id}");
     let mut tail = Tail::from_now(service.bootstrap(), &service.topic("up"));

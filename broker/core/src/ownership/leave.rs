@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 /// How long the others may take at most, ms.
 const MOST: u64 = 5000;
 /// Nobody has taken anything for so long, ms: nobody is there.
-const NOBODY: u64 = 1000;
+const NOBODY: u64 = 3000;
 
 #[derive(Debug)]
 pub(super) struct Leaving {
@@ -64,6 +64,13 @@ impl Ownership {
             } else {
                 self.forget(now, slot, fx);
             }
+        }
+    }
+
+    /// Whoever was to take the slots ends as well.
+    pub(super) fn stay_alone(&mut self) {
+        if let Some(leaving) = &mut self.leaving {
+            leaving.alone = true;
         }
     }
 

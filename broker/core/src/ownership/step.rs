@@ -69,6 +69,7 @@ impl Ownership {
                 }
             }
             Event::Leave { alone } => self.leave(now, alone, fx),
+            Event::Alone => self.stay_alone(),
             Event::Tick => {}
         }
         self.attempts(now, fx);

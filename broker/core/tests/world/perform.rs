@@ -67,8 +67,8 @@ impl World {
                     assert!(offsets.is_sorted(), "{offsets:?}");
                     self.flights.fetches.push_back((slot, offsets));
                 }
-                Effect::Refresh(token) => self.flights.refreshes.push_back((at, token)),
                 Effect::Opened(_) => {}
+                Effect::Refresh(token) => self.flights.refreshes.push_back((at, token)),
                 Effect::Close(conn) => closing.push(conn),
                 Effect::Resume(conn) => {
                     if let Some(link) = self.conns.get_mut(&conn) {
