@@ -336,6 +336,7 @@ impl Worker {
             }
             Event::Drop(slot) => {
                 self.drop_slot(slot);
+                self.act(|core, view, fx| core.turn_away(view, slot, fx));
                 Ok(())
             }
             Event::Downlink(record) => {

@@ -56,6 +56,7 @@ impl Worker {
     pub(super) fn finish_closing(&mut self) {
         for slot in self.act(|core, _, fx| core.closed(fx)) {
             self.drop_slot(slot);
+            self.act(|core, view, fx| core.turn_away(view, slot, fx));
             self.shared.tell_ownership(Event::Closed(slot));
         }
     }

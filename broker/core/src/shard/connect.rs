@@ -101,7 +101,7 @@ impl Shard {
         if self
             .slots
             .get(&slot)
-            .is_some_and(|s| s.phase != Phase::Restoring)
+            .is_some_and(|s| !matches!(s.phase, Phase::Restoring | Phase::Closing))
         {
             self.admit(view, connecting, fx);
         } else {
@@ -336,6 +336,17 @@ impl Shard {
         for id in late {
             self.commits.connacks.remove(&id);
             self.refuse(view, id, ReasonCode::SERVER_UNAVAILABLE, fx);
+        }
+    }
+
+    /// The slot is another pod's now: who waits for it here comes again, and is brought there.
+    pub fn turn_away(&mut self, view: View<'_>, slot: u16, fx: &mut Vec<Effect>) {
+        let (gone, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.parked)
+            .into_iter()
+            .partition(|(_, of, _)| *of == slot);
+        self.parked = rest;
+        for (_, _, connecting) in gone {
+            self.refuse(view, connecting.conn, ReasonCode::SERVER_UNAVAILABLE, fx);
         }
     }
 

@@ -143,3 +143,23 @@ fn a_refused_commit_of_a_dropped_slot_does_not_come_back_in_its_next_life() {
         w.log.routed()
     );
 }
+
+#[test]
+fn who_comes_while_a_slot_is_given_away_is_turned_away() {
+    let mut w = World::with(1, 1, |_, _| {});
+    let (a, b) = (w.client("a", V5), w.client("b", V5));
+    w.connect(a, &Opts::durable()).unwrap();
+    w.holds.commits = true;
+    with_shard!(&mut w, 0, |shard, view, fx| shard.close_slot(view, 0, fx));
+    w.start_connect(b, &Opts::durable());
+    w.settle();
+    assert_eq!(w.got(b), []);
+    with_shard!(&mut w, 0, |shard, view, fx| shard.drop_slot(view, 0, fx));
+    with_shard!(&mut w, 0, |shard, view, fx| shard.turn_away(view, 0, fx));
+    w.settle();
+    let refused = Got::ConnAck {
+        present: false,
+        reason: 0x88,
+    };
+    assert_eq!(w.got(b), [refused, Got::Closed]);
+}

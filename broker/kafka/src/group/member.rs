@@ -1,6 +1,7 @@
 //! The thread of a group: commands, rebalances, records, in turn.
 
 mod anew;
+mod revoking;
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -20,6 +21,7 @@ use super::shared::{Command, Shared};
 use super::{GroupEvent, TopicPartition};
 use crate::record::{Copier, Message};
 use crate::support::write;
+use revoking::Revoking;
 
 /// How long the thread sleeps when nothing wakes it; keeps the membership alive.
 const IDLE: Duration = Duration::from_millis(250);
@@ -48,13 +50,6 @@ pub(super) struct Member {
     parks: bool,
     /// For what wakes this thread.
     commands: Sender<Command>,
-}
-
-/// Partitions on their way to others.
-struct Revoking {
-    list: TopicPartitionList,
-    left: HashSet<TopicPartition>,
-    until: Instant,
 }
 
 impl Member {
@@ -190,14 +185,6 @@ impl Member {
         }
     }
 
-    fn release(&mut self, partition: &TopicPartition) {
-        if let Some(revoking) = &mut self.revoking
-            && revoking.left.remove(partition)
-        {
-            self.shared.disown(std::slice::from_ref(partition));
-        }
-    }
-
     /// Takes all that is ready from librdkafka; an error ends the membership.
     ///
     /// It answers "nothing" for every event that is not a record, such as the answer to a commit,
@@ -312,26 +299,6 @@ impl Member {
                     self.shared.say(GroupEvent::Lost(partitions));
                 }
             }
-        }
-    }
-
-    /// Gives revoked partitions to the group once they are released, or the grace is over.
-    fn finish_revoking(&mut self) {
-        let lost = self.revoking.is_some() && self.consumer.assignment_lost();
-        let Some(revoking) = &self.revoking else {
-            return;
-        };
-        if !revoking.left.is_empty() && !lost && Instant::now() < revoking.until {
-            return;
-        }
-        let Some(revoking) = self.revoking.take() else {
-            return;
-        };
-        let left: Vec<_> = revoking.left.into_iter().collect();
-        self.shared.disown(&left);
-        self.say(self.consumer.incremental_unassign(&revoking.list));
-        if !left.is_empty() {
-            self.shared.say(GroupEvent::Lost(left));
         }
     }
 
