@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
+use rdkafka::consumer::Consumer as _;
+
 use super::super::GroupEvent;
 use super::super::client::consumer;
 use super::super::shared::Command;
