@@ -58,6 +58,11 @@ impl Owners {
         self.table.read().get(&slot) == Some(&self.ours)
     }
 
+    /// A slot is served here from now on, or no longer: who follows the changes looks again.
+    pub fn moved(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
     /// Follows the changes: the value is how many there were.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {

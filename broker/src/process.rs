@@ -87,7 +87,6 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
         live_bytes: AtomicU64::new(0),
         live_room: Notify::new(),
         slots_here: (0..config.slots).map(|_| AtomicBool::new(false)).collect(),
-        inbox_topic: Topics::new(&config).inbox().to_string(),
         links,
         retained_seq: AtomicU64::new(1),
         next_conn: AtomicU64::new(1),

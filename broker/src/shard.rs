@@ -331,6 +331,7 @@ impl Worker {
                 Ok(())
             }
             Event::Close(slot) => {
+                self.shared.set_here(slot, false);
                 self.act(|core, view, fx| core.close_slot(view, slot, fx));
                 Ok(())
             }

@@ -176,10 +176,8 @@ pub struct Shared {
     pub live_bytes: AtomicU64,
     /// There is room again for live bytes.
     pub live_room: Notify,
-    /// The slots that a shard of this process has in memory.
+    /// The slots whose clients a shard of this process takes.
     pub slots_here: Vec<AtomicBool>,
-    /// The topic whose partitions are the slots.
-    pub inbox_topic: String,
     /// The other pods.
     pub links: Links,
     /// Numbers our retained messages.
@@ -227,21 +225,19 @@ impl Shared {
             .send_if_modified(|now| std::mem::replace(now, serving) != serving);
     }
 
-    /// Whether this process is to have a slot's clients.
+    /// Whether this process takes a slot's clients.
     #[must_use]
     pub fn serves(&self, slot: u16) -> bool {
         let here = self.slots_here.get(usize::from(slot));
         here.is_some_and(|here| here.load(Ordering::Acquire))
-            || self
-                .slots_group
-                .get()
-                .is_some_and(|group| group.owns(&self.inbox_topic, i32::from(slot)))
     }
 
-    /// A shard has taken a slot into memory, or has dropped it.
+    /// A shard takes a slot's clients from now on, or does no longer.
     pub fn set_here(&self, slot: u16, here: bool) {
-        if let Some(known) = self.slots_here.get(usize::from(slot)) {
-            known.store(here, Ordering::Release);
+        if let Some(known) = self.slots_here.get(usize::from(slot))
+            && known.swap(here, Ordering::AcqRel) != here
+        {
+            self.owners.moved();
         }
     }
 

@@ -105,11 +105,6 @@ async fn begin(shared: &Arc<Shared>, mut stream: Stream) -> io::Result<()> {
     }
 }
 
-/// Whether this pod is to have the slot's clients.
-pub(super) fn is_here(shared: &Shared, slot: u16) -> bool {
-    shared.serves(slot)
-}
-
 async fn client(shared: &Arc<Shared>, mut stream: Stream) -> io::Result<()> {
     let received_at = Instant::now();
     // Byte by byte would be slow, and what follows the frame is the client's own.
@@ -123,7 +118,7 @@ async fn client(shared: &Arc<Shared>, mut stream: Stream) -> io::Result<()> {
     stream.read_exact(&mut bytes).await?;
     let client: Client<'_> = parse(&bytes)?;
     let slot = hash::slot(client.client_id, shared.config.slots);
-    if !is_here(shared, slot) {
+    if !shared.serves(slot) {
         stream.write_all(&[ELSEWHERE]).await?;
         return stream.shutdown().await;
     }

@@ -24,10 +24,13 @@ fn owners(service: &Service) -> BTreeMap<u16, u16> {
                 if record.key.as_deref() != Some(OWNER_KEY) {
                     continue;
                 }
-                let value = record.value.expect("an owner");
+                let slot = u16::try_from(record.partition).unwrap();
+                let Some(value) = record.value else {
+                    owners.remove(&slot); // given away
+                    continue;
+                };
                 let owner: OwnerRecord = decode(&value).expect("an owner");
                 let number = owner.node.rsplit_once('-').expect("a number").1;
-                let slot = u16::try_from(record.partition).unwrap();
                 owners.insert(slot, number.parse().unwrap());
             }
             let all = owners.len() == usize::from(slots);
