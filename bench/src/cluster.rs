@@ -29,7 +29,30 @@ impl Instance {
         let mut service = Service::start(kafka, spec);
         system::move_to(&cores.load)?;
         system::move_process(service.operator().id(), &cores.kafka)?;
-        Ok(Self { service, brokers })
+        let instance = Self { service, brokers };
+        instance.wait_divided();
+        Ok(instance)
+    }
+
+    /// Waits until every broker has its share of the slots: a slot that goes to another broker
+    /// takes the connections of its clients along.
+    fn wait_divided(&self) {
+        let share = usize::from(self.service.spec().slots / self.brokers);
+        let divided = || {
+            let mut all = (0..self.brokers).map(|broker| self.open_slots(broker));
+            all.all(|open| open.is_some_and(|open| open >= share))
+        };
+        isthmus_tests::eventually("the slots are divided", Duration::from_secs(60), || {
+            divided().then_some(())
+        });
+    }
+
+    fn open_slots(&self, broker: u16) -> Option<usize> {
+        let (_, metrics) = self.service.get_of(broker, "/metrics")?;
+        let line = metrics
+            .lines()
+            .find(|line| line.contains("_slots{") && line.contains("\"open\""))?;
+        line.rsplit(' ').next()?.parse().ok()
     }
 
     /// The brokers in turn.
