@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test chaos bench fuzz lint crds conformance
+.PHONY: help setup run demo test chaos bench bench-cluster fuzz lint crds conformance
 
 CARGO ?= cargo
 # Where cargo builds; the same default as cargo's own.
@@ -42,6 +42,12 @@ bench: ## Ours, mosquitto and rumqttd side by side, and ours into Kafka (ARGS='-
 	@test ! -w /dev/shm || export TMPDIR=/dev/shm; \
 	    ISTHMUS_RUMQTTD="$$(hack/setup bench)" ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/release" \
 	    '$(TARGET)/release/isthmus-bench' $(ARGS)
+
+bench-cluster: ## What a message costs with 1, 2 and 4 brokers, restore times, a rolling restart (ARGS='growth --brokers 1', ARGS='restore --help')
+	@hack/setup bench >/dev/null
+	@$(CARGO) build --release --bin isthmus-operator --bin isthmus-broker --bin isthmus-bench
+	@export ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/release"; bench='$(TARGET)/release/isthmus-bench'; \
+	    if test -n '$(ARGS)'; then "$$bench" $(ARGS); else "$$bench" growth && "$$bench" restore; fi
 
 fuzz: ## Fuzz codec and broker, each part for TIME seconds; or PACKETS=1000000 CONNECTIONS=10000 (ISTHMUS_SEED=… repeats)
 	@hack/setup run

@@ -6,7 +6,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a broker may take to answer CONNECT and SUBSCRIBE.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -18,6 +18,8 @@ pub(crate) struct Client {
     pub(crate) out: Vec<u8>,
     rest: Vec<u8>,
     blocked: bool,
+    /// The session was there.
+    pub(crate) present: bool,
 }
 
 impl Client {
@@ -37,17 +39,17 @@ impl Client {
         wire::connect(&mut out, name, clean);
         stream.write_all(&out)?;
         let mut rest = Vec::new();
-        match answer(&mut stream, &mut rest)? {
-            0x20 => {}
-            other => anyhow::bail!("CONNECT of {name} was answered with {other:#x}"),
-        }
+        let present = match answer(&mut stream, &mut rest)? {
+            (0x20, present) => present,
+            (other, _) => anyhow::bail!("CONNECT of {name} was answered with {other:#x}"),
+        };
         if let Some((filter, qos)) = subscription {
             out.clear();
-            wire::subscribe(&mut out, filter, qos);
+            wire::subscribe(&mut out, &[filter], qos);
             stream.write_all(&out)?;
             match answer(&mut stream, &mut rest)? {
-                0x90 => {}
-                other => anyhow::bail!("SUBSCRIBE of {name} was answered with {other:#x}"),
+                (0x90, _) => {}
+                (other, _) => anyhow::bail!("SUBSCRIBE of {name} was answered with {other:#x}"),
             }
         }
         stream.set_nonblocking(true)?;
@@ -57,7 +59,29 @@ impl Client {
             out,
             rest,
             blocked: false,
+            present,
         })
+    }
+
+    /// Subscribes, and waits for SUBACK; nothing else may come meanwhile.
+    pub(crate) fn subscribe(&mut self, filters: &[String], qos: u8) -> anyhow::Result<()> {
+        wire::subscribe(&mut self.out, filters, qos);
+        let mut scratch = [0; 4096];
+        let (until, mut done) = (Instant::now() + ANSWER, false);
+        while !done {
+            anyhow::ensure!(Instant::now() < until, "no SUBACK");
+            self.blocked = false;
+            self.flush()?;
+            self.read(&mut scratch, |packet, _| {
+                anyhow::ensure!(matches!(packet, Packet::Suback(0..=2)), "{packet:?}");
+                done = true;
+                Ok(())
+            })?;
+            if !done {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: usize) -> anyhow::Result<()> {
@@ -153,13 +177,17 @@ fn open(stream: &std::net::TcpStream, address: SocketAddr) -> anyhow::Result<()>
         .with_context(|| format!("connecting to {address}"))
 }
 
-/// The first byte of the next packet, which must be a good answer.
-fn answer(stream: &mut std::net::TcpStream, rest: &mut Vec<u8>) -> anyhow::Result<u8> {
+/// The first byte of the next packet, which must be a good answer, and its session present.
+fn answer(stream: &mut std::net::TcpStream, rest: &mut Vec<u8>) -> anyhow::Result<(u8, bool)> {
     let mut chunk = [0; 4096];
+    let mut known = false;
     loop {
         let whole = wire::parse(rest)?.map(|(packet, length)| {
             let refused = match packet {
-                Packet::Connack(code) => (code != 0).then_some(code),
+                Packet::Connack { present, code } => {
+                    known = present;
+                    (code != 0).then_some(code)
+                }
                 Packet::Suback(code) => (code > 2).then_some(code),
                 _ => None,
             };
@@ -170,7 +198,7 @@ fn answer(stream: &mut std::net::TcpStream, rest: &mut Vec<u8>) -> anyhow::Resul
             rest.drain(..length);
             return match refused {
                 Some(code) => Err(anyhow::anyhow!("refused with code {code:#x}")),
-                None => Ok(first),
+                None => Ok((first, known)),
             };
         }
         let read = stream.read(&mut chunk).context("no answer")?;

@@ -122,7 +122,7 @@ impl Attempt {
         }
         match wire::parse(&self.got)? {
             None => Ok(false),
-            Some((Packet::Connack(0), _)) => {
+            Some((Packet::Connack { code: 0, .. }, _)) => {
                 self.stream
                     .write_all(&wire::DISCONNECT)
                     .context("DISCONNECT")?;

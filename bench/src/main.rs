@@ -15,6 +15,7 @@
 
 mod cases;
 mod client;
+mod cluster;
 mod connects;
 mod load;
 mod memory;
@@ -35,6 +36,8 @@ use system::Cores;
 /// Measures brokers side by side.
 #[derive(Debug, Parser)]
 struct Arguments {
+    #[command(subcommand)]
+    cluster: Option<Cluster>,
     /// Only cases whose name contains this; may be given several times.
     #[arg(long)]
     only: Vec<String>,
@@ -52,6 +55,39 @@ struct Arguments {
     idle: usize,
 }
 
+/// An instance of several brokers.
+#[derive(Debug, clap::Subcommand)]
+enum Cluster {
+    /// CPU time of a live message as brokers and subscriptions grow.
+    Growth {
+        /// Numbers of brokers.
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4])]
+        brokers: Vec<u16>,
+        /// Numbers of subscriptions, ascending.
+        #[arg(long, value_delimiter = ',', default_values_t = [1_000, 10_000, 100_000])]
+        subscriptions: Vec<usize>,
+        /// Messages a second.
+        #[arg(long, default_value_t = 4000.0)]
+        rate: f64,
+    },
+    /// Restore time and memory as sessions and queues grow, and a restart of all brokers in turn.
+    Restore {
+        /// Number of brokers.
+        #[arg(long, default_value_t = 3)]
+        brokers: u16,
+        /// Sessions and messages queued for them in all, ascending.
+        #[arg(long, value_delimiter = ',', value_parser = step, default_values = ["1000:0", "10000:0", "50000:0", "50000:100000", "50000:1000000"])]
+        steps: Vec<(usize, usize)>,
+    },
+}
+
+fn step(text: &str) -> Result<(usize, usize), String> {
+    let numbers = text
+        .split_once(':')
+        .and_then(|(sessions, queued)| Some((sessions.parse().ok()?, queued.parse().ok()?)));
+    numbers.ok_or_else(|| "sessions:queued".to_owned())
+}
+
 const WARM_UP: Duration = Duration::from_secs(1);
 /// Connections of the rate of connecting.
 const CONNECTS: usize = 20_000;
@@ -63,6 +99,9 @@ fn main() -> anyhow::Result<()> {
     let cores = Cores::divide()?;
     system::raise_file_limit();
     system::move_to(&cores.load)?;
+    if let Some(command) = &arguments.cluster {
+        return cluster(&arguments, command, &cores);
+    }
     let ours = arguments.peers.contains(&Kind::Isthmus);
     let kafka = ours.then(|| peer::kafka(&cores)).transpose()?;
     let cases: Vec<Case> = cases::all()
@@ -113,6 +152,31 @@ fn main() -> anyhow::Result<()> {
     let failed = rows.iter().flat_map(|(_, outcomes)| outcomes);
     let failed = failed.filter(|(kind, outcome)| *kind == Kind::Isthmus && outcome.is_err());
     anyhow::ensure!(failed.count() == 0, "a case of ours failed");
+    Ok(())
+}
+
+fn cluster(arguments: &Arguments, command: &Cluster, cores: &Cores) -> anyhow::Result<()> {
+    let kafka = peer::kafka(cores)?;
+    let time = Duration::from_secs_f64(arguments.seconds);
+    match command {
+        Cluster::Growth {
+            brokers,
+            subscriptions,
+            rate,
+        } => {
+            let mut rows = Vec::new();
+            for brokers in brokers {
+                let more =
+                    cluster::growth::run(cores, &kafka, *brokers, subscriptions, *rate, time)?;
+                rows.extend(more);
+            }
+            println!("{}", report::growth(&rows));
+        }
+        Cluster::Restore { brokers, steps } => {
+            let (rows, rolling) = cluster::restore::run(cores, &kafka, *brokers, steps)?;
+            println!("{}", report::restore(&rows, &rolling));
+        }
+    }
     Ok(())
 }
 

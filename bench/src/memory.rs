@@ -47,7 +47,7 @@ pub(crate) fn of_sessions(peer: &Peer, sessions: usize, each: usize) -> anyhow::
         anyhow::Ok(())
     })?;
     let with_sessions = settled(peer)?;
-    publish(peer, sessions, each)?;
+    publish(peer.address, sessions, each)?;
     let queued = grown(settled(peer)?, with_sessions, sessions * each);
     Ok((grown(with_sessions, before, sessions), queued))
 }
@@ -85,9 +85,13 @@ fn settled(peer: &Peer) -> anyhow::Result<u64> {
 }
 
 /// `each` messages for every session, all acknowledged to the publisher.
-fn publish(peer: &Peer, sessions: usize, each: usize) -> anyhow::Result<()> {
-    const WINDOW: usize = 50;
-    let mut client = Client::connect(peer.address, 0, "filler", true, None)?;
+pub(crate) fn publish(
+    address: std::net::SocketAddr,
+    sessions: usize,
+    each: usize,
+) -> anyhow::Result<()> {
+    const WINDOW: usize = 1000;
+    let mut client = Client::connect(address, 0, "filler", true, None)?;
     let mut poll = Poll::new()?;
     client.register(poll.registry(), 0)?;
     let mut events = Events::with_capacity(16);

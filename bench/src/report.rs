@@ -249,3 +249,55 @@ fn thousands(value: f64) -> String {
     }
     text
 }
+
+/// What a message costs as an instance grows.
+pub(crate) fn growth(rows: &[crate::cluster::growth::Row]) -> String {
+    let mut text = "| brokers | subscriptions | messages/s | CPU a message, µs | idle, % of a core | memory, MB |\n|---|---|---|---|---|---|\n".to_owned();
+    for row in rows {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {:.0} | {:.1} | {:.1} | {} |",
+            row.brokers,
+            row.subscriptions,
+            row.rate,
+            row.cpu,
+            row.idle * 100.0,
+            row.memory >> 20
+        );
+    }
+    text
+}
+
+/// Restore times, and a restart of all brokers.
+pub(crate) fn restore(
+    rows: &[crate::cluster::restore::Row],
+    rolling: &crate::cluster::restore::Rolling,
+) -> String {
+    let mut text =
+        "| sessions | queued | until served again, s | memory, MB |\n|---|---|---|---|\n"
+            .to_owned();
+    for row in rows {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {:.2} | {} |",
+            row.sessions,
+            row.queued,
+            row.restored.as_secs_f64(),
+            row.memory >> 20
+        );
+    }
+    let each: Vec<String> = rolling
+        .each
+        .iter()
+        .map(|took| format!("{:.1}", took.as_secs_f64()))
+        .collect();
+    let _ = writeln!(
+        text,
+        "\n{} brokers restarted in turn ({} s): {} of {} sessions lost",
+        rolling.brokers,
+        each.join(", "),
+        rolling.lost,
+        rolling.sessions
+    );
+    text
+}

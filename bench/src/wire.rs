@@ -10,13 +10,16 @@ pub(crate) fn connect(out: &mut Vec<u8>, client: &str, clean: bool) {
     text(out, client);
 }
 
-/// SUBSCRIBE to one filter, packet id 1.
-pub(crate) fn subscribe(out: &mut Vec<u8>, filter: &str, qos: u8) {
+/// SUBSCRIBE, packet id 1.
+pub(crate) fn subscribe<F: AsRef<str>>(out: &mut Vec<u8>, filters: &[F], qos: u8) {
     out.push(0x82);
-    length(out, 2 + 2 + filter.len() + 1);
+    let each = filters.iter().map(|filter| 2 + filter.as_ref().len() + 1);
+    length(out, 2 + each.sum::<usize>());
     out.extend_from_slice(&[0, 1]);
-    text(out, filter);
-    out.push(qos);
+    for filter in filters {
+        text(out, filter.as_ref());
+        out.push(qos);
+    }
 }
 
 /// PUBLISH.
@@ -62,7 +65,7 @@ fn length(out: &mut Vec<u8>, mut n: usize) {
 /// What a broker sent.
 #[derive(Debug)]
 pub(crate) enum Packet<'a> {
-    Connack(u8),
+    Connack { present: bool, code: u8 },
     Suback(u8),
     Publish { qos: u8, id: u16, payload: &'a [u8] },
     Ack { kind: u8, id: u16 },
@@ -88,7 +91,10 @@ pub(crate) fn parse(bytes: &[u8]) -> anyhow::Result<Option<(Packet<'_>, usize)>>
             .ok_or_else(|| anyhow::anyhow!("packet {first:#x} is too short"))
     };
     let packet = match first >> 4 {
-        2 => Packet::Connack(byte_at(1)?),
+        2 => Packet::Connack {
+            present: byte_at(0)? != 0,
+            code: byte_at(1)?,
+        },
         3 => {
             let qos = first >> 1 & 3;
             let topic = 2 + usize::from(u16_at(0)?);
