@@ -3,7 +3,7 @@
 
 use super::dial::prepare;
 use super::frame::{Answer, CLIENT, Client, ELSEWHERE, Frames, LIVE, Say, TAKEN, parse};
-use super::live::SILENCE;
+use super::live::{BEAT, SILENCE};
 use super::mux::{self, Stream};
 use crate::handshake::{Accepted, Transport};
 use crate::listener::ListenerKind;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::compat::TokioAsyncReadCompatExt as _;
 use yamux::Mode;
 
@@ -150,11 +150,19 @@ async fn live(shared: &Arc<Shared>, stream: Stream) -> io::Result<()> {
     let (from, mut to) = tokio::io::split(stream);
     let (answers, mut answered) = mpsc::unbounded_channel::<Answer>();
     let write = async {
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::new();
         let mut bytes = Vec::new();
         loop {
-            if answered.recv_many(&mut batch, 1024).await == 0 {
-                return Ok(());
+            tokio::select! {
+                taken = answered.recv_many(&mut batch, 1024) => {
+                    if taken == 0 {
+                        return Ok(());
+                    }
+                }
+                // Of its own accord: it may be that nothing is read for a while.
+                _ = beat.tick() => batch.push(Answer::Beat),
             }
             bytes.clear();
             for answer in batch.drain(..) {
@@ -187,7 +195,7 @@ async fn live(shared: &Arc<Shared>, stream: Stream) -> io::Result<()> {
                     routes.linked(slot, filter, kinds, number, start);
                 }
                 Say::Sync { shard, token } => drop(answers.send(Answer::Synced { shard, token })),
-                Say::Beat => drop(answers.send(Answer::Beat)),
+                Say::Beat => {}
                 live @ Say::Live { .. } => deliver(shared, live, &answers),
             }
             shared.live_room().await;
