@@ -175,6 +175,7 @@ async fn live(shared: &Arc<Shared>, stream: Stream) -> io::Result<()> {
     let read = async {
         let mut frames = Frames::new(from);
         let mut start = 0;
+        let mut heard = None;
         loop {
             let next = timeout(SILENCE, frames.next()).await;
             let Some(bytes) = next.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? else {
@@ -184,6 +185,7 @@ async fn live(shared: &Arc<Shared>, stream: Stream) -> io::Result<()> {
                 Say::Hello { node, start: of } => {
                     tracing::debug!(node, start = of, "another pod is linked to this one");
                     start = of;
+                    heard = Some(Heard::new(shared, node));
                 }
                 Say::Route {
                     slot,
@@ -198,12 +200,37 @@ async fn live(shared: &Arc<Shared>, stream: Stream) -> io::Result<()> {
                 Say::Beat => {}
                 live @ Say::Live { .. } => deliver(shared, live, &answers),
             }
+            if heard.is_none() {
+                return Err(io::Error::other("a pod that does not say who it is"));
+            }
             shared.live_room().await;
         }
     };
     tokio::select! {
         ended = write => ended,
         ended = read => ended,
+    }
+}
+
+/// A pod says its routes for as long as this lives.
+struct Heard<'a> {
+    shared: &'a Shared,
+    node: String,
+}
+
+impl<'a> Heard<'a> {
+    fn new(shared: &'a Shared, node: &str) -> Self {
+        shared.links.hears(node, true);
+        Self {
+            shared,
+            node: node.to_owned(),
+        }
+    }
+}
+
+impl Drop for Heard<'_> {
+    fn drop(&mut self) {
+        self.shared.links.hears(&self.node, false);
     }
 }
 
