@@ -14,6 +14,7 @@ mod live;
 mod mux;
 mod tls;
 
+use crate::owners::Owners;
 use crate::shared::{Event, Shared};
 use crate::telemetry::DropReason;
 use anyhow::Context as _;
@@ -22,10 +23,11 @@ use isthmus_core::ownership;
 use isthmus_core::routes::Kinds;
 use isthmus_core::shard::{Live, Token};
 use isthmus_kafka::directory::Pod;
-use parking_lot::RwLock;
-use std::collections::HashMap;
+use parking_lot::{Mutex, RwLock};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::watch;
 
 pub use accept::{Gather, listen};
@@ -33,6 +35,9 @@ pub use forward::{Home, bring_home};
 use live::{Outgoing, Waiting};
 use mux::Opener;
 use tls::Tls;
+
+/// How long a start waits for the owners of slots to link; one may be dead.
+const OWNERS: Duration = Duration::from_secs(2);
 
 /// The other pods, by number and by name.
 #[derive(Default)]
@@ -56,6 +61,8 @@ pub struct Links {
     tls: Option<Tls>,
     runtime: tokio::runtime::Handle,
     peers: RwLock<Peers>,
+    /// Pods that say their routes to this one.
+    heard: Mutex<HashSet<String>>,
     /// Counts links that come and go.
     changes: watch::Sender<u64>,
 }
@@ -75,6 +82,7 @@ impl Links {
             tls,
             runtime: tokio::runtime::Handle::current(),
             peers: RwLock::default(),
+            heard: Mutex::default(),
             changes: watch::Sender::new(0),
         })
     }
@@ -140,6 +148,37 @@ impl Links {
             peer.live.read().is_some() && !peer.pod.borrow().as_ref().is_none_or(leaves)
         };
         peers.peers.iter().filter(stays).count()
+    }
+
+    /// A pod says its routes to this one, or does no longer.
+    fn hears(&self, node: &str, hears: bool) {
+        let mut heard = self.heard.lock();
+        match hears {
+            true => drop(heard.insert(node.to_owned())),
+            false => drop(heard.remove(node)),
+        }
+        drop(heard);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Waits, for a bounded time, until every pod that owns slots says its routes to this one: what
+    /// was said before that is in the log.
+    pub async fn wait_for_owners(&self, owners: &Owners) {
+        if !self.enabled() {
+            return;
+        }
+        let mut changes = self.changes();
+        let all = async {
+            loop {
+                changes.borrow_and_update();
+                let nodes = owners.nodes();
+                let heard = |node: &String| *node == self.node || self.heard.lock().contains(node);
+                if nodes.iter().all(heard) || changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(OWNERS, all).await;
     }
 
     /// Follows links that come and go.

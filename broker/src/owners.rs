@@ -63,6 +63,16 @@ impl Owners {
         self.changes.send_modify(|count| *count += 1);
     }
 
+    /// The pods that own slots.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<String> {
+        let table = self.table.read();
+        let mut nodes: Vec<String> = table.values().map(|owner| owner.node.clone()).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes
+    }
+
     /// Follows the changes: the value is how many there were.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {

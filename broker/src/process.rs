@@ -236,6 +236,7 @@ async fn start(
     }
     if let Some(pod) = pod_entry(shared, false) {
         announce(shared, pod).await;
+        shared.links.wait_for_owners(&shared.owners).await;
     }
     // The group's events find the clients there.
     let ownership = Ownership::prepare(shared)?;

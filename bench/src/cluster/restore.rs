@@ -7,6 +7,7 @@ use crate::memory;
 use crate::system::Cores;
 use isthmus_tests::Kafka;
 use rustix::process::Signal;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -77,12 +78,13 @@ pub(crate) fn run(
 }
 
 fn roll(instance: &mut Instance, sessions: usize) -> anyhow::Result<Rolling> {
-    let online: Vec<Client> = (0..ONLINE.min(sessions))
-        .map(|number| {
-            let name = format!("client-{number}");
-            Client::connect(instance.address(number)?, number, &name, false, None)
-        })
-        .collect::<Result<_, _>>()?;
+    let online: Mutex<Vec<Client>> = Mutex::default();
+    instance.clients(0..ONLINE.min(sessions), false, |_, client| {
+        if let Ok(mut online) = online.lock() {
+            online.push(client);
+        }
+        Ok(())
+    })?;
     let mut each = Vec::new();
     for broker in 0..instance.brokers {
         let start = Instant::now();

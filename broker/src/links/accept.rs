@@ -3,7 +3,7 @@
 
 use super::dial::prepare;
 use super::frame::{Answer, CLIENT, Client, ELSEWHERE, Frames, LIVE, Say, TAKEN, parse};
-use super::live::SILENCE;
+use super::live::{BEAT, SILENCE};
 use super::mux::{self, Stream};
 use crate::handshake::{Accepted, Transport};
 use crate::listener::ListenerKind;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::compat::TokioAsyncReadCompatExt as _;
 use yamux::Mode;
 
@@ -150,11 +150,19 @@ async fn live(shared: &Arc<Shared>, stream: Stream) -> io::Result<()> {
     let (from, mut to) = tokio::io::split(stream);
     let (answers, mut answered) = mpsc::unbounded_channel::<Answer>();
     let write = async {
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::new();
         let mut bytes = Vec::new();
         loop {
-            if answered.recv_many(&mut batch, 1024).await == 0 {
-                return Ok(());
+            tokio::select! {
+                taken = answered.recv_many(&mut batch, 1024) => {
+                    if taken == 0 {
+                        return Ok(());
+                    }
+                }
+                // Of its own accord: it may be that nothing is read for a while.
+                _ = beat.tick() => batch.push(Answer::Beat),
             }
             bytes.clear();
             for answer in batch.drain(..) {
@@ -167,6 +175,7 @@ async fn live(shared: &Arc<Shared>, stream: Stream) -> io::Result<()> {
     let read = async {
         let mut frames = Frames::new(from);
         let mut start = 0;
+        let mut heard = None;
         loop {
             let next = timeout(SILENCE, frames.next()).await;
             let Some(bytes) = next.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? else {
@@ -176,6 +185,7 @@ async fn live(shared: &Arc<Shared>, stream: Stream) -> io::Result<()> {
                 Say::Hello { node, start: of } => {
                     tracing::debug!(node, start = of, "another pod is linked to this one");
                     start = of;
+                    heard = Some(Heard::new(shared, node));
                 }
                 Say::Route {
                     slot,
@@ -187,8 +197,11 @@ async fn live(shared: &Arc<Shared>, stream: Stream) -> io::Result<()> {
                     routes.linked(slot, filter, kinds, number, start);
                 }
                 Say::Sync { shard, token } => drop(answers.send(Answer::Synced { shard, token })),
-                Say::Beat => drop(answers.send(Answer::Beat)),
+                Say::Beat => {}
                 live @ Say::Live { .. } => deliver(shared, live, &answers),
+            }
+            if heard.is_none() {
+                return Err(io::Error::other("a pod that does not say who it is"));
             }
             shared.live_room().await;
         }
@@ -196,6 +209,28 @@ async fn live(shared: &Arc<Shared>, stream: Stream) -> io::Result<()> {
     tokio::select! {
         ended = write => ended,
         ended = read => ended,
+    }
+}
+
+/// A pod says its routes for as long as this lives.
+struct Heard<'a> {
+    shared: &'a Shared,
+    node: String,
+}
+
+impl<'a> Heard<'a> {
+    fn new(shared: &'a Shared, node: &str) -> Self {
+        shared.links.hears(node, true);
+        Self {
+            shared,
+            node: node.to_owned(),
+        }
+    }
+}
+
+impl Drop for Heard<'_> {
+    fn drop(&mut self) {
+        self.shared.links.hears(&self.node, false);
     }
 }
 

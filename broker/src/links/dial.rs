@@ -25,7 +25,7 @@ const UNCONFIRMED: Duration = Duration::from_secs(5);
 /// Keeps the links to a pod for as long as the process lives.
 pub(super) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
     let mut pods = peer.pod.subscribe();
-    let mut pause = FIRST_PAUSE;
+    let mut pause = FIRST_PAUSE; // doubled by each failure
     loop {
         // Who ends is not linked to again.
         let stays = |pod: &Option<Pod>| pod.as_ref().is_some_and(|pod| !pod.leaving);
@@ -35,25 +35,25 @@ pub(super) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
         let ended = tokio::select! {
             ended = link(&shared, &peer, &pod) => ended,
             // Gone, or another start of it.
-            _ = others.wait_for(|now| now.as_ref().is_none_or(|now| now.start != pod.start)) => Ok(false),
+            _ = others.wait_for(|now| now.as_ref().is_none_or(|now| now.start != pod.start)) => Ok(()),
         };
         unlink(&shared, &peer);
         match ended {
-            Ok(_) => pause = FIRST_PAUSE,
+            Ok(()) => pause = FIRST_PAUSE,
             Err(error) => {
                 tracing::debug!(node = peer.node, address = pod.address, %error, "link");
-                tokio::select! {
-                    () = sleep(pause) => {}
-                    _ = pods.changed() => {}
-                }
                 pause = (pause * 2).min(LAST_PAUSE);
             }
+        }
+        tokio::select! {
+            () = sleep(pause) => {}
+            _ = pods.changed() => {}
         }
     }
 }
 
 /// Links, and serves the link until it ends.
-async fn link(shared: &Arc<Shared>, peer: &Arc<Peer>, pod: &Pod) -> io::Result<bool> {
+async fn link(shared: &Arc<Shared>, peer: &Arc<Peer>, pod: &Pod) -> io::Result<()> {
     let links = &shared.links;
     let both = async { tokio::try_join!(dial(links, peer, pod), dial(links, peer, pod)) };
     let dialled = timeout(CONNECT, both).await;
@@ -92,7 +92,7 @@ async fn link(shared: &Arc<Shared>, peer: &Arc<Peer>, pod: &Pod) -> io::Result<b
     }
     peer.live.write().take();
     outgoing.end(shared);
-    ended.map(|()| true)
+    ended
 }
 
 async fn drive(stream: tokio_rustls::TlsStream<TcpStream>, openings: Openings) -> io::Result<()> {

@@ -21,7 +21,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 /// bounded by what its publishers may have in flight.
 const QUEUED: u64 = 16 << 20;
 /// How often a pod shows that it lives.
-const BEAT: Duration = Duration::from_millis(500);
+pub(super) const BEAT: Duration = Duration::from_millis(500);
 /// A pod that is silent for so long is taken for gone.
 pub(super) const SILENCE: Duration = Duration::from_secs(3);
 /// Frames written at once.

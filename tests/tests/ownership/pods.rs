@@ -54,7 +54,7 @@ impl Pods {
     /// The same without starting them.
     pub(crate) fn prepare(kafka: &Kafka, spec: Spec, count: usize) -> Self {
         let mut service = Service::start(kafka, spec);
-        let found = find(&service.data(), "broker.json").expect("the broker's configuration");
+        let found = find(&service.data(), "broker-0.json").expect("the broker's configuration");
         let text = std::fs::read_to_string(found).unwrap();
         service.stop();
         let base: Value = serde_json::from_str(&text).unwrap();
@@ -66,11 +66,16 @@ impl Pods {
         let folder = run::folder("pods");
         let pods = (0..count)
             .map(|number| {
-                let (mqtt, monitoring) = (run::free_port(), run::free_port());
+                let (mqtt, monitoring, peers) =
+                    (run::free_port(), run::free_port(), run::free_port());
                 let mut config = base.clone();
                 config["node"] = json!(format!("{stem}-{number}"));
                 config["listeners"] = json!({"mqtt": {"address": format!("127.0.0.1:{mqtt}")}});
                 config["monitoring"] = json!({"address": format!("127.0.0.1:{monitoring}")});
+                let address = format!("127.0.0.1:{peers}");
+                for field in ["address", "advertised"] {
+                    config["peers"][field] = json!(address);
+                }
                 let path = folder.join(format!("broker-{number}.json"));
                 run::write_file(&path, &config.to_string());
                 Pod {
