@@ -31,7 +31,7 @@ test: ## Run every test, with all real parts (ISTHMUS_SEED=… repeats a run)
 	@$(CARGO) build --profile quick --bin isthmus-operator --bin isthmus-broker
 	@ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/quick" $(CARGO) test --profile quick --workspace
 
-chaos: ## Hundreds of devices, every fault, a ledger, for DURATION (600, 90s, 5m; ISTHMUS_SEED=… repeats)
+chaos: ## Three brokers, three Kafka nodes, every fault, a ledger, for DURATION (600, 90s, 5m; BROKERS=1; ISTHMUS_SEED=… repeats)
 	@hack/setup chaos
 	@$(CARGO) build --profile quick --bin isthmus-operator --bin isthmus-broker --bin isthmus-chaos
 	@ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/quick" '$(TARGET)/quick/isthmus-chaos' '$(DURATION)'

@@ -8,8 +8,10 @@
 
 mod downlink;
 mod fault;
+mod fleet;
 mod ledger;
 mod passers;
+mod probe;
 mod publisher;
 mod receiver;
 mod report;
@@ -22,7 +24,7 @@ mod wire;
 mod world;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -30,9 +32,10 @@ use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::{Kafka, Service, Spec, run};
-use fault::Deck;
+use crate::{Kafka, run};
 pub use fault::Fault;
+use fault::{Deck, Target};
+use fleet::Fleet;
 pub use report::Report;
 use verdict::Harm;
 use world::{Phase, World};
@@ -48,6 +51,10 @@ const STILL: u64 = 45_000;
 pub struct Plan {
     /// How long faults go on.
     pub duration: Duration,
+    /// Brokers.
+    pub brokers: usize,
+    /// Nodes of Kafka.
+    pub nodes: usize,
     /// Devices that publish.
     pub publishers: usize,
     /// Devices with persistent sessions that subscribe.
@@ -65,16 +72,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Every fault, and 200 devices in each direction.
+    /// Three brokers, three Kafka nodes, every fault, and 200 devices in each direction.
     #[must_use]
     pub fn new(duration: Duration, seed: u64) -> Self {
         Self {
             duration,
+            brokers: 3,
+            nodes: 3,
             publishers: 200,
             subscribers: 200,
             period: Duration::from_secs(1),
             faults: Fault::ALL.to_vec(),
-            longest: Duration::from_secs(25),
+            longest: Duration::from_secs(60),
             rest: Duration::from_secs(8),
             seed,
         }
@@ -84,17 +93,22 @@ impl Plan {
     #[must_use]
     pub fn run(&self) -> Report {
         // What a run of this length stores, several times over.
-        let mut kafka = Kafka::fragile(2048 + 4 * self.duration.as_secs());
-        let spec =
-            Spec::new("chaos").with("session: {maxQueuedMessages: 1000000, maxQueuedBytes: 1Gi}");
-        let mut service = Service::start(&kafka, spec);
+        let disk = 2048 + 4 * self.duration.as_secs();
+        let mut kafka = Kafka::fragile(self.nodes, self.brokers, disk);
+        let mut fleet = Fleet::start(&kafka, self.brokers);
         let ledger = roster::ledger(self.publishers, self.subscribers);
         let world = Arc::new(World::new(
-            service.address(),
+            fleet.addresses(),
             ledger,
             self.seed,
             self.period,
         ));
+        let ended = Arc::new(AtomicBool::new(false));
+        let owners = {
+            let (world, ended) = (Arc::clone(&world), Arc::clone(&ended));
+            let (bootstrap, topic) = (kafka.bootstrap(), routes(&kafka));
+            std::thread::spawn(move || probe::follow(&world, &bootstrap, &topic, &ended))
+        };
         let (ready, mut subscribed) = mpsc::unbounded_channel();
         let devices = {
             let world = Arc::clone(&world);
@@ -111,22 +125,24 @@ impl Plan {
         world.enter(Phase::Running);
         let cloud = {
             let (world, bootstrap) = (Arc::clone(&world), kafka.bootstrap());
-            let topic = service.topic("mq2mqtt");
+            let topic = fleet.topic("mq2mqtt");
             let period = self.period * 2 / u32::try_from(self.subscribers).expect("a number");
             std::thread::spawn(move || downlink::run(&world, &bootstrap, &topic, period))
         };
-        let harms = self.harm(&world, &mut kafka, &mut service);
+        let harms = self.harm(&world, &mut kafka, &mut fleet);
         world.enter(Phase::Settling);
         cloud.join().expect("the cloud application ends");
         if !settle(&world) {
-            look_into(&service);
+            look_into(&fleet);
         }
         world.enter(Phase::Over);
         devices.join().expect("the devices end");
+        ended.store(true, Ordering::Relaxed);
+        owners.join().expect("the owners are followed");
         let stored = stored::read(
             &world.ledger,
             &kafka.bootstrap(),
-            &service.topic(""),
+            &fleet.topic(""),
             &["up", "orderMsg2mq-up"],
         );
         let verdict = verdict::judge(&world.ledger, &stored, &harms);
@@ -140,7 +156,7 @@ impl Plan {
     }
 
     /// Faults, one after the other, until the time is over and every kind has come.
-    fn harm(&self, world: &World, kafka: &mut Kafka, service: &mut Service) -> Vec<Harm> {
+    fn harm(&self, world: &World, kafka: &mut Kafka, fleet: &mut Fleet) -> Vec<Harm> {
         let mut random = StdRng::seed_from_u64(self.seed);
         let mut deck = Deck::new(&self.faults);
         let mut harms = Vec::new();
@@ -152,21 +168,26 @@ impl Plan {
             std::thread::sleep(Duration::from_millis(rest));
             let fault = deck.draw(&mut random);
             let lasts = fault.lasts(&mut random).min(self.longest);
+            let target = Target {
+                broker: random.random_range(0..self.brokers),
+                node: random.random_range(0..self.nodes),
+            };
             let begin = world.ledger.now();
             let live = world.live_messages.load(Ordering::Relaxed);
-            let broker = service.broker();
-            eprint!("{:7.1} s  {fault:?} {lasts:?}", seconds(begin));
-            fault.harm(lasts, kafka, service);
+            let brokers = fleet.processes();
+            eprint!("{:7.1} s  {fault:?} {lasts:?} {target:?}", seconds(begin));
+            let moves = fault.harm(lasts, target, kafka, fleet, world);
             let lifted = world.ledger.now();
             let live = world.live_messages.load(Ordering::Relaxed) - live;
-            if fault.spares_broker() && live < lasts.as_secs() {
+            let spared = fault.spares_brokers();
+            if spared && fault != Fault::DropPackets && live < lasts.as_secs() {
                 let what = format!("{live} QoS 0 messages in {lasts:?} of {fault:?}");
                 world.ledger.break_promise(what);
             }
             let last = recover(world, lifted);
             let recovered = world.ledger.now();
-            if fault.spares_broker() && service.broker() != broker {
-                let what = format!("the broker ended, where {fault:?} harmed Kafka alone");
+            if spared && fleet.processes() != brokers {
+                let what = format!("a broker ended, where {fault:?} harmed Kafka alone");
                 world.ledger.break_promise(what);
             }
             eprintln!(
@@ -179,6 +200,7 @@ impl Plan {
                 begin,
                 lifted,
                 recovered,
+                moves,
             });
         }
         harms
@@ -234,10 +256,8 @@ fn settle(world: &World) -> bool {
     }
 }
 
-/// What the broker says of itself, for whoever looks into what is missing.
-fn look_into(service: &Service) {
-    let (_, ready) = service.get("/readyz").unwrap_or_default();
-    let (_, metrics) = service.get("/metrics").unwrap_or_default();
+/// What the brokers say of themselves, for whoever looks into what is missing.
+fn look_into(fleet: &Fleet) {
     let told = [
         "downlink",
         "backlog",
@@ -247,11 +267,22 @@ fn look_into(service: &Service) {
         "sessions{",
         "dropped",
     ];
-    let told = metrics
-        .lines()
-        .filter(|line| !line.starts_with('#') && told.iter().any(|name| line.contains(name)));
-    eprintln!("/readyz: {ready}");
-    told.for_each(|line| eprintln!("{line}"));
+    for broker in 0..fleet.size() {
+        let (_, ready) = fleet.get(broker, "/readyz").unwrap_or_default();
+        let (_, metrics) = fleet.get(broker, "/metrics").unwrap_or_default();
+        eprintln!("broker {broker} /readyz: {ready}");
+        let told = metrics
+            .lines()
+            .filter(|line| !line.starts_with('#') && told.iter().any(|name| line.contains(name)));
+        told.for_each(|line| eprintln!("{line}"));
+    }
+}
+
+/// The topic in which the brokers write whose each slot is.
+fn routes(kafka: &Kafka) -> String {
+    let topics = kafka.topics().into_iter();
+    let mut routes = topics.filter(|topic| topic.ends_with(".routes"));
+    routes.next().expect("the routes topic")
 }
 
 /// The thread of all devices; ends when the last of them does.

@@ -304,7 +304,8 @@ pub fn alive(pid: u32) -> bool {
 }
 
 /// File name of the program that a process runs.
-fn command_of(pid: u32) -> String {
+#[must_use]
+pub fn command_of(pid: u32) -> String {
     let program = arguments_of(pid).into_iter().next().unwrap_or_default();
     program.rsplit('/').next().unwrap_or_default().to_owned()
 }

@@ -79,6 +79,9 @@ impl Service {
             .args(["--kafka", &self.bootstrap, "--data"])
             .arg(self.data())
             .args(["--peers-port", &self.spec.peers.to_string()]);
+        if let Some(program) = &self.spec.program {
+            command.arg("--broker").arg(program);
+        }
         for broker in 0..self.spec.brokers {
             run::show_on_panic(&self.broker_log(broker));
         }

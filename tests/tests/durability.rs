@@ -285,6 +285,8 @@ fn a_frozen_kafka_holds_acknowledgements_back_and_nothing_else() {
 #[test]
 fn a_small_chaos_breaks_no_promise() {
     let plan = Plan {
+        brokers: 1,
+        nodes: 1,
         publishers: 40,
         subscribers: 40,
         period: Duration::from_millis(400),

@@ -9,13 +9,15 @@
 )]
 
 use std::process::Command;
+use std::time::Duration;
 
 use isthmus_tests::client::{Event, Filter, Outgoing as Publish};
 use isthmus_tests::ledger::{Publisher, Subscriber, assert_complete_in_order, assert_exactly_once};
 use isthmus_tests::run::{self, Process};
 use isthmus_tests::{
-    Client, Kafka, Options, Outgoing, QoS, SOON, Tail, Version, eventually, kafka,
+    Client, Kafka, Options, Outgoing, QoS, SOON, Tail, Version, eventually, kafka, records,
 };
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 struct Mosquitto {
     folder: std::path::PathBuf,
@@ -137,10 +139,7 @@ fn the_client_sees_takeovers_and_wills() {
     assert_eq!(watcher.message().text(), "gone");
     second.vanish();
     assert_eq!(watcher.message().text(), "gone");
-    assert_eq!(
-        watcher.poll(std::time::Duration::from_millis(1)),
-        None::<Event>
-    );
+    assert_eq!(watcher.poll(Duration::from_millis(1)), None::<Event>);
 }
 
 #[test]
@@ -218,6 +217,49 @@ fn kafka_keeps_what_it_acknowledged_over_a_kill() {
     assert_eq!(tail.keyed("null").value, None);
     kafka.stop();
     kafka.resume();
+}
+
+#[test]
+fn a_kafka_of_three_goes_on_without_one_of_its_nodes() {
+    let mut kafka = Kafka::cluster(3);
+    kafka.create_topic("t", 3);
+    let bootstrap = kafka.bootstrap();
+    let mut tail = Tail::from_start(&bootstrap, "t");
+    for node in 0..2 {
+        if node == 0 {
+            kafka.node(node).kill();
+        } else {
+            kafka.node(node).stop();
+        }
+        let key = format!("without {node}");
+        Outgoing::new("t", "value").key(&key).send(&bootstrap);
+        assert_eq!(tail.keyed(&key).text(), "value");
+        kafka.node(node).resume();
+    }
+    let replicas = kafka.replicas();
+    assert!(replicas.contains(&("t".to_owned(), 3)), "{replicas:?}");
+    kafka.stop();
+    kafka.resume();
+    assert_eq!(
+        Tail::from_start(&bootstrap, "t").keyed("without 0").text(),
+        "value"
+    );
+}
+
+#[test]
+fn packets_are_dropped_on_one_way_alone() {
+    let kafka = Kafka::fragile(1, 2, 256);
+    let answers = |way| {
+        let asker: BaseConsumer = records::config(&kafka.bootstrap_by(way))
+            .create()
+            .expect("consumer");
+        asker.fetch_metadata(None, Duration::from_secs(2)).is_ok()
+    };
+    assert!(answers(0) && answers(1));
+    kafka.drop_packets(1);
+    assert!(answers(0) && !answers(1));
+    kafka.pass_packets(1);
+    assert!(answers(1));
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! `make chaos`: hundreds of devices, random faults on one broker and one Kafka, and a ledger that
-//! nothing may break.
+//! `make chaos`: hundreds of devices, random faults on three brokers and three Kafka nodes, and a
+//! ledger that nothing may break.
 //!
 //! Habits and faults follow from the seed, which is printed; `ISTHMUS_SEED` repeats them,
-//! `ISTHMUS_FAULTS=KillBroker,DropPackets` takes these alone. Ends with an
-//! error when a promise was broken.
+//! `ISTHMUS_FAULTS=KillBroker,DropPackets` takes these alone, `BROKERS=1` takes one broker on a
+//! Kafka of one node. Ends with an error when a promise was broken.
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a test program")]
 
 use std::process::ExitCode;
@@ -19,6 +19,12 @@ fn main() -> ExitCode {
         .map_or(Some(Duration::from_secs(300)), parse);
     let duration = duration.expect("usage: isthmus-chaos DURATION, such as 600, 90s, 5m or 2h");
     let mut plan = Plan::new(duration, seed());
+    let number = |name, usual| {
+        let text = std::env::var(name).ok().filter(|text| !text.is_empty());
+        text.map_or(usual, |text| text.parse().expect("a number"))
+    };
+    plan.brokers = number("BROKERS", plan.brokers).max(1);
+    plan.nodes = number("NODES", if plan.brokers == 1 { 1 } else { 3 }).max(1);
     if let Ok(names) = std::env::var("ISTHMUS_FAULTS") {
         plan.faults = names.split(',').map(fault).collect();
     }

@@ -27,6 +27,21 @@ impl Report {
         let misdelivered = seen.iter().filter(|what| what.contains("misdelivered"));
         let mut text = String::new();
         write(&mut text, plan, world, verdict, harms, misdelivered.count()).expect("text");
+        for harm in harms {
+            let bound = harm.fault.bound().unwrap_or(u64::MAX);
+            for outage in of(world, harm).filter(|outage| *outage >= bound) {
+                let what = format!(
+                    "{:?} at {:.1} s: a slot without service for {:.1} s",
+                    harm.fault,
+                    seconds(harm.begin),
+                    seconds(outage)
+                );
+                broken
+                    .entry("served again too late")
+                    .or_default()
+                    .push(what);
+            }
+        }
         if !seen.is_empty() {
             broken.insert("seen by devices", seen);
         }
@@ -65,8 +80,10 @@ fn write(
     writeln!(out, "\nseed {}", plan.seed)?;
     writeln!(
         out,
-        "{} publishers, {} persistent subscribers, {:.0} s, {} faults, {} connections, {} takeovers, \
+        "{} brokers, {} Kafka nodes, {} publishers, {} persistent subscribers, {:.0} s, {} faults, {} connections, {} takeovers, \
          {} retained values read anew, {} QoS 0 messages live\n",
+        plan.brokers,
+        plan.nodes,
         plan.publishers,
         plan.subscribers,
         seconds(world.ledger.now()),
@@ -94,6 +111,7 @@ fn write(
         "not allowed or not explained", verdict.forbidden
     )?;
     recoveries(out, harms)?;
+    outages(out, world, harms)?;
     for (code, times) in world.refusals() {
         writeln!(out, "\nCONNECT refused with {code:#04x}: {times} times")?;
     }
@@ -162,6 +180,42 @@ fn recoveries(out: &mut String, harms: &[Harm]) -> fmt::Result {
         let after = list(&|harm| harm.recovered - harm.lifted);
         let name = format!("{fault:?}");
         writeln!(out, "{name:<20} {:>5}  {lasted:<24} {after}", harms.len())?;
+    }
+    Ok(())
+}
+
+/// How long each slot of a harmed broker was without service.
+fn of<'a>(world: &'a World, harm: &'a Harm) -> impl Iterator<Item = u64> + 'a {
+    let moves = harm.moves.iter();
+    moves.flat_map(|one| world.probes.outages(one))
+}
+
+fn outages(out: &mut String, world: &World, harms: &[Harm]) -> fmt::Result {
+    let mut kinds: BTreeMap<Fault, Vec<u64>> = BTreeMap::new();
+    for harm in harms.iter().filter(|harm| !harm.moves.is_empty()) {
+        let all = kinds.entry(harm.fault).or_default();
+        all.extend(of(world, harm));
+    }
+    writeln!(
+        out,
+        "\n{:<20} {:>5} {:>8} {:>8} {:>8} {:>8}",
+        "served again after, s", "slots", "min", "median", "max", "bound"
+    )?;
+    for (fault, mut all) in kinds {
+        all.sort_unstable();
+        let name = format!("{fault:?}");
+        let at = |place: usize| {
+            let found = all.get(place).copied();
+            found.map_or("-".to_owned(), |ms| format!("{:.1}", seconds(ms)))
+        };
+        let bound = fault.bound();
+        let bound = bound.map_or("-".to_owned(), |ms| format!("{:.0}", seconds(ms)));
+        let (min, median, max) = (at(0), at(all.len() / 2), at(all.len().saturating_sub(1)));
+        writeln!(
+            out,
+            "{name:<21} {:>5} {min:>8} {median:>8} {max:>8} {bound:>8}",
+            all.len()
+        )?;
     }
     Ok(())
 }

@@ -6,11 +6,12 @@ use isthmus_mqtt::{QoS, Version};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
+use super::fleet::SLOTS;
 use super::ledger::{Ledger, Receiver};
 use super::receiver::Habit;
 use super::stream::{Mix, Route, Stream};
 use super::world::World;
-use super::{passers, publisher, receiver, will};
+use super::{passers, probe, publisher, receiver, will};
 use crate::Options;
 
 /// Retained values, devices with wills, and short-lived devices.
@@ -140,6 +141,9 @@ pub(super) fn start(world: &Arc<World>, ready: &UnboundedSender<()>, devices: &m
         let options = Options::new(&format!("looker-{n}"));
         let device = passers::look(Arc::clone(world), values.clone(), options);
         devices.spawn(device);
+    }
+    for slot in 0..SLOTS {
+        devices.spawn(probe::run(Arc::clone(world), slot, SLOTS));
     }
     world.follow("retained values read");
     world.follow(passers::LIVE);

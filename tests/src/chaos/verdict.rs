@@ -6,6 +6,7 @@ use isthmus_mqtt::QoS;
 
 use super::fault::Fault;
 use super::ledger::{Delivery, Ledger, Promise, Sent};
+use super::probe::Move;
 use super::stored::{Stored, lost};
 use super::stream::{Route, Stream};
 
@@ -17,6 +18,8 @@ pub(super) struct Harm {
     pub(super) lifted: u64,
     /// When everyone had got on again; the deadline where somebody had not.
     pub(super) recovered: u64,
+    /// Whose slots had to move.
+    pub(super) moves: Vec<Move>,
 }
 
 /// One line of the report.

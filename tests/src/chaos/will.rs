@@ -34,7 +34,8 @@ pub(super) async fn run(world: Arc<World>, stream: usize, options: Options) {
             retain: false,
             delay: 0,
         });
-        let opened = Connection::open(&world.address, &options, Pace::FAST).await;
+        let address = world.address(random.random_range(0..world.addresses.len()));
+        let opened = Connection::open(address, &options, Pace::FAST).await;
         drop(before.take());
         let mut connection = match opened {
             Ok((connection, _)) => connection,

@@ -5,11 +5,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::watch;
 
 use super::ledger::Ledger;
+use super::probe::Probes;
 use super::wire::{Connection, Pace, Refusal, pause};
 use crate::Options;
 use crate::client::Welcome;
@@ -29,7 +30,9 @@ pub(super) enum Phase {
 
 /// The world of the devices.
 pub(super) struct World {
-    pub(super) address: String,
+    /// Of every broker.
+    pub(super) addresses: Vec<String>,
+    pub(super) probes: Probes,
     pub(super) ledger: Ledger,
     pub(super) seed: u64,
     /// Between two messages of one sender.
@@ -45,9 +48,10 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(address: String, ledger: Ledger, seed: u64, period: Duration) -> Self {
+    pub(super) fn new(addresses: Vec<String>, ledger: Ledger, seed: u64, period: Duration) -> Self {
         Self {
-            address,
+            addresses,
+            probes: Probes::default(),
             ledger,
             seed,
             period,
@@ -107,15 +111,21 @@ impl World {
         lagging.map(|(who, _)| who.clone()).collect()
     }
 
-    /// Tries until it is let in; `None` when the run is over.
+    /// A broker's address; they come in turn.
+    pub(super) fn address(&self, turn: usize) -> &str {
+        &self.addresses[turn % self.addresses.len()]
+    }
+
+    /// Tries one broker after the other until it is let in; `None` when the run is over.
     pub(super) async fn connect(
         &self,
         options: &Options,
         pace: Pace,
         random: &mut StdRng,
     ) -> Option<(Connection, Welcome)> {
+        let mut broker = random.random_range(0..self.addresses.len());
         while self.phase() < Phase::Over {
-            match Connection::open(&self.address, options, pace).await {
+            match Connection::open(self.address(broker), options, pace).await {
                 Ok(opened) => {
                     self.connections.fetch_add(1, Ordering::Relaxed);
                     return Some(opened);
@@ -123,6 +133,7 @@ impl World {
                 Err(refusal) => self.refused(&options.client_id, &refusal),
             }
             pause(random).await;
+            broker += 1;
         }
         None
     }

@@ -1,6 +1,7 @@
 //! The resources of a test's instance, as the YAML that a user writes.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use crate::run;
 
@@ -18,6 +19,8 @@ pub struct Spec {
     pub brokers: u16,
     /// Slots.
     pub slots: u16,
+    /// What is run as a broker, where it is not the one that was built.
+    pub program: Option<PathBuf>,
     /// Port of the first broker's MQTT listener; each further broker has all its ports 10 higher.
     pub mqtt: u16,
     /// Port of the WebSocket listener.
@@ -103,6 +106,7 @@ impl Spec {
             name,
             brokers: 1,
             slots: 4,
+            program: None,
             mqtt: first,
             ws: first + 1,
             monitoring: first + 2,

@@ -3,7 +3,7 @@
 
 use super::effect::Effect;
 use super::session::Sub;
-use super::slot::Body;
+use super::slot::{Body, Phase};
 use super::{Shard, View};
 use crate::message::Message;
 use crate::queue::Entry;
@@ -34,7 +34,9 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(&slot_no) else {
             return Ok(());
         };
-        if offset < slot.position {
+        // A slot that closes would never be done while others write to it: what comes is the next
+        // owner's, who reads from the position that is committed.
+        if offset < slot.position || slot.phase == Phase::Closing {
             return Ok(());
         }
         match decode::<InboxRecord<'_>>(value)? {

@@ -79,6 +79,33 @@ fn a_slot_closes_only_when_what_its_clients_sent_is_stored() {
     }
 }
 
+/// Others write to its inbox all the while.
+#[test]
+fn a_slot_under_load_closes_and_leaves_what_comes_to_the_next_owner() {
+    let mut w = World::with(1, 1, |_, _| {});
+    let a = w.client("a", V5);
+    w.connect(a, &Opts::durable()).unwrap();
+    w.subscribe(a, "t", 1);
+    with_shard!(&mut w, 0, |shard, view, fx| shard.close_slot(view, 0, fx));
+    let mut closed = false;
+    for n in 0..20 {
+        w.downlink("t", 1, false, &n.to_string());
+        w.settle();
+        let done = with_shard!(&mut w, 0, |shard, view, fx| {
+            let _ = view;
+            shard.closed(fx)
+        });
+        closed |= done == [0];
+    }
+    assert!(closed, "closes however much comes");
+    w.restore(0);
+    w.settle();
+    w.got(a);
+    assert_eq!(w.connect(a, &Opts::durable()), Ok(true));
+    let all: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    assert_eq!(w.payloads(a), all);
+}
+
 #[test]
 fn a_slot_that_is_not_open_closes_at_once() {
     let mut w = World::with(1, 1, |_, _| {});
