@@ -85,14 +85,15 @@ impl Shard {
             if slot.phase != Phase::Closing {
                 done.push(slot_no);
             } else if busy.contains(&slot_no) {
+            } else if !std::mem::replace(&mut slot.released, true) {
+                // Together with all that is left to be written: each commit takes its time.
+                slot.writes.push(owner_write(slot_no, None));
+                self.commits.note_urgent(slot_no);
             } else if slot.lags() {
                 self.commits.note_urgent(slot_no);
             } else if self.commits.concerns(slot_no) {
                 // Nobody is left who would not wait for it.
                 self.commits.hurry(slot_no);
-            } else if !std::mem::replace(&mut slot.released, true) {
-                slot.writes.push(owner_write(slot_no, None));
-                self.commits.note_urgent(slot_no);
             } else {
                 done.push(slot_no);
             }
