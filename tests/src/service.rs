@@ -79,6 +79,7 @@ impl Service {
             .args(["--kafka", &self.bootstrap, "--data"])
             .arg(self.data())
             .args(["--peers-port", &self.spec.peers.to_string()]);
+        command.envs(self.spec.environment.iter().cloned());
         for broker in 0..self.spec.brokers {
             run::show_on_panic(&self.broker_log(broker));
         }
