@@ -108,6 +108,7 @@ impl Kafka {
         let holding = TransactorSettings {
             // While the group is lost they wait: a device's messages stay in order.
             hold: true,
+            place: "store",
             ..transacting
         };
         let exact = Transactor::new(

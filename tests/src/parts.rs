@@ -45,6 +45,8 @@ fn build() -> PathBuf {
             "isthmus-operator",
             "--bin",
             "isthmus-broker",
+            "--features",
+            "isthmus-broker/failpoints",
         ])
         .current_dir(repository())
         .status()

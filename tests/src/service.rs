@@ -82,6 +82,7 @@ impl Service {
         if let Some(program) = &self.spec.program {
             command.arg("--broker").arg(program);
         }
+        command.envs(self.spec.environment.iter().cloned());
         for broker in 0..self.spec.brokers {
             run::show_on_panic(&self.broker_log(broker));
         }

@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod client;
 pub mod directory;
+pub mod failpoint;
 pub mod fetch;
 pub mod group;
 pub mod names;

@@ -51,6 +51,8 @@ pub struct TransactorSettings {
     /// Changes about partitions that are not ours wait in their order until they are, and never come
     /// back as [`Done::Fenced`].
     pub hold: bool,
+    /// Where [`crate::failpoint`] places its transactions.
+    pub place: &'static str,
     /// Further settings of librdkafka (TLS, SASL).
     pub extra: Vec<(String, String)>,
 }
@@ -63,6 +65,7 @@ impl Default for TransactorSettings {
             max_record_bytes: 20 * 1024 * 1024,
             batch_bytes: 256 * 1024,
             hold: false,
+            place: "commit",
             extra: Vec::new(),
         }
     }

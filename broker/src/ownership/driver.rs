@@ -7,6 +7,7 @@ use crate::kafka::Topics;
 use crate::shared::{Event as ToShard, Shared};
 use isthmus_core::ownership::{Effect, Event, Ownership};
 use isthmus_core::record::OwnerRecord;
+use isthmus_kafka::failpoint::hit;
 use isthmus_kafka::group::GroupHandle;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -66,6 +67,9 @@ impl Driver {
             Event::Assigned(slots) => tracing::info!(slots = slots.len(), "slots assigned"),
             Event::Revoked(slots) => tracing::info!(slots = slots.len(), "slots are wanted back"),
             Event::Lost(slots) => tracing::warn!(slots = slots.len(), "slots lost"),
+            Event::Owner(_, Some(owner)) if self.opened(owner) => {
+                hit("open", "owner");
+            }
             Event::Fenced(error) => tracing::warn!(%error, "the membership was taken"),
             _ => {}
         }
@@ -156,6 +160,11 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Whether this process has said this.
+    fn opened(&self, owner: &OwnerRecord) -> bool {
+        *owner.node == *self.shared.config.node && owner.start == self.shared.clock.start()
     }
 
     fn term(&self, slot: u16) -> u64 {

@@ -8,6 +8,7 @@ use super::Work;
 use crate::kafka::{Topics, transactional_ids};
 use crate::shared::Shared;
 use isthmus_core::ownership::Event;
+use isthmus_kafka::failpoint::hit;
 use isthmus_kafka::group::{Committed, GroupHandle};
 use isthmus_kafka::reader::Restorer;
 use isthmus_kafka::transactor::end_open;
@@ -117,7 +118,9 @@ impl Reading {
 
     fn read(&self, slots: &[u16]) -> anyhow::Result<usize> {
         let deadline = Instant::now() + ATTEMPT;
+        hit("restore", "begun");
         let committed = self.settled(slots, deadline)?;
+        hit("restore", "offsets");
         let bootstrap = &self.shared.config.kafka.bootstrap_servers;
         let mut restorer = Restorer::new(bootstrap, "restore", &[])?;
         let partitions: Vec<i32> = slots.iter().map(|slot| i32::from(*slot)).collect();
@@ -139,6 +142,7 @@ impl Reading {
                 }
             },
         )?;
+        hit("restore", "state");
         for (slot, (position, marks)) in committed {
             let records = state.remove(&i32::from(slot)).unwrap_or_default();
             let read = Read {

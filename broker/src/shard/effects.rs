@@ -4,6 +4,7 @@ use super::Worker;
 use crate::shared::{Event, From};
 use isthmus_core::ownership;
 use isthmus_core::shard::{Effect, To};
+use isthmus_kafka::failpoint;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -79,7 +80,11 @@ impl Worker {
                     link.resume();
                 }
             }
-            Effect::Opened(slot) => shared.tell_ownership(ownership::Event::Opened(slot)),
+            Effect::Opened(slot) => {
+                // Its `!owner` is in a commit that follows.
+                failpoint::hit("open", "inbox");
+                shared.tell_ownership(ownership::Event::Opened(slot));
+            }
             Effect::DownlinkDone {
                 partition,
                 offset,

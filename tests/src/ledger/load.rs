@@ -18,6 +18,7 @@ struct Lane {
     qos: QoS,
     publisher: Publisher,
     subscriber: Subscriber,
+    sessions: [Options; 2],
 }
 
 impl Load {
@@ -25,9 +26,15 @@ impl Load {
     /// `per_second` messages, or as many as are acknowledged.
     #[must_use]
     pub fn start(service: &Service, per_second: Option<u32>) -> Self {
+        Self::named(service, "", per_second)
+    }
+
+    /// The same, with a name that makes devices and topics its own.
+    #[must_use]
+    pub fn named(service: &Service, name: &str, per_second: Option<u32>) -> Self {
         let address = service.address();
         let lane = |(qos, version): (QoS, Version)| {
-            let name = format!("q{}", qos as u8);
+            let name = format!("q{}{name}", qos as u8);
             let options = |role: &str| {
                 Options::new(&format!("{role}-{name}"))
                     .version(version)
@@ -35,6 +42,7 @@ impl Load {
             };
             let topic = format!("up/{name}");
             let device = options("pub");
+            let sessions = [device.clone(), options("sub")];
             let subscriber = Subscriber::start(&address, &options("sub"), &topic, qos);
             let publisher = Publisher::start(&address, &device, &topic, qos, 16, per_second);
             Lane {
@@ -43,6 +51,7 @@ impl Load {
                 qos,
                 publisher,
                 subscriber,
+                sessions,
             }
         };
         let lanes = [
@@ -60,6 +69,15 @@ impl Load {
         self.lanes
             .iter()
             .map(|lane| lane.publisher.acknowledged())
+            .collect()
+    }
+
+    /// Of every device, publishers and subscribers alike, what its next CONNECT says.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<Options> {
+        self.lanes
+            .iter()
+            .flat_map(|lane| lane.sessions.clone())
             .collect()
     }
 

@@ -29,6 +29,8 @@ pub struct Spec {
     pub monitoring: u16,
     /// Port where the other brokers connect.
     pub peers: u16,
+    /// Variables in the environment of operator and brokers.
+    pub environment: Vec<(String, String)>,
     /// Further lines of the instance's `spec`, such as `session: {expiry: 1h}`.
     pub extra: Vec<String>,
     /// Parent topics.
@@ -111,6 +113,7 @@ impl Spec {
             ws: first + 1,
             monitoring: first + 2,
             peers: first + 3,
+            environment: Vec::new(),
             extra: Vec::new(),
             parents: vec![Parent::new("up", 3), Parent::new("orderMsg2mq-up", 3)],
             // `#` covers no topic that starts with `$`.
@@ -137,6 +140,13 @@ impl Spec {
     #[must_use]
     pub fn with(mut self, line: &str) -> Self {
         self.extra.push(line.to_owned());
+        self
+    }
+
+    /// With one more variable in the environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 

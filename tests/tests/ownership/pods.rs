@@ -29,7 +29,6 @@ pub(crate) struct Pods {
     stem: String,
     pods: Vec<Pod>,
     routes: Mutex<Routes>,
-    environment: BTreeMap<usize, (String, String)>,
 }
 
 /// `!owner` of every slot, as it is read.
@@ -96,15 +95,7 @@ impl Pods {
                 tail,
                 owners: BTreeMap::new(),
             }),
-            environment: BTreeMap::new(),
         }
-    }
-
-    /// A variable of a pod's environment from its next start on.
-    #[expect(dead_code, reason = "for fail points")]
-    pub(crate) fn set(&mut self, pod: usize, name: &str, value: &str) {
-        self.environment
-            .insert(pod, (name.to_owned(), value.to_owned()));
     }
 
     /// Starts a pod's process.
@@ -112,9 +103,6 @@ impl Pods {
         let own = &mut self.pods[pod];
         let mut command = Command::new(parts::binary("isthmus-broker"));
         command.arg("--config").arg(&own.config);
-        if let Some((name, value)) = self.environment.get(&pod) {
-            command.env(name, value);
-        }
         own.process = Some(Process::start("broker", &mut command, &own.log));
     }
 

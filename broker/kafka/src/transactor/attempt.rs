@@ -11,6 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::Change;
 use super::session::{Failed, Session};
+use crate::failpoint::hit;
 use crate::producer::permanent;
 use crate::support::code;
 
@@ -58,10 +59,12 @@ pub(super) fn run(
     changes: &[&Change],
     group: &Arc<ConsumerGroupMetadata>,
     mark: &str,
+    at: &str,
 ) -> Ended {
     if let Err(error) = session.begin() {
         return Ended::Broken(code(&error));
     }
+    hit(at, "begun");
     for (index, change) in changes.iter().enumerate() {
         for record in &change.records {
             if let Err(code) = session.send(index, record) {
@@ -72,6 +75,7 @@ pub(super) fn run(
             }
         }
     }
+    hit(at, "sent");
     if !session.reported(Instant::now() + REPORTED) {
         return Ended::Broken(Code::OperationTimedOut);
     }
@@ -79,13 +83,16 @@ pub(super) fn run(
     if let Some(ended) = judge(session, &failed) {
         return ended;
     }
+    hit(at, "stored");
     let offsets = offsets(changes);
     if let Some(ended) = send_offsets(session, &offsets, group, mark, changes) {
         return ended;
     }
+    hit(at, "offsets");
     let committed = session.call("committing", COMMITS, |client| {
         client.commit_transaction(CALL)
     });
+    hit(at, "committed");
     match committed {
         Ok(()) => Ended::Committed,
         // Even an error that calls for an abort may follow a commit that was done.

@@ -167,7 +167,8 @@ impl Worker {
         let id = &self.maker.transactional_id;
         let mark = format!("{}{}", self.mark_stem(), self.number);
         let changes: Vec<&Change> = self.queue.iter().take(count).collect();
-        match attempt::run(session, &changes, &Arc::new(metadata), &mark) {
+        let place = self.maker.settings.place;
+        match attempt::run(session, &changes, &Arc::new(metadata), &mark, place) {
             Ended::Committed => self.committed(count),
             Ended::Aborted(code) => {
                 self.maker.shared.progress.failed(&code);
