@@ -18,6 +18,9 @@ use std::collections::BTreeMap;
 
 /// How long to wait before Kafka is asked again, ms.
 const AGAIN: u64 = 200;
+/// How long a shard may need to read what an inbox holds behind its committed position, which is
+/// written every second, ms. Its reader may have been taken away at the wrong moment.
+const OPENING: u64 = 15_000;
 /// How long another process may need to write its name as a slot's owner, ms.
 const SUCCESSOR: u64 = 1000;
 /// So often within this time, ms, is no accident: two processes have one name.
@@ -128,8 +131,8 @@ enum State {
     Waiting(u64),
     /// Ours; its state is being read.
     Restoring(u64),
-    /// Ours; the shard reads its inbox.
-    Opening,
+    /// Ours; the shard reads its inbox, until this time: then it is restored once more.
+    Opening(u64),
     /// Ours, and served.
     Open,
     /// In memory; not ours as far as we know.
@@ -199,7 +202,7 @@ impl Ownership {
     pub fn phase(&self, slot: u16) -> Phase {
         match self.slots.get(&slot) {
             None => Phase::Unowned,
-            Some(State::Waiting(_) | State::Restoring(_) | State::Opening) => Phase::Opening,
+            Some(State::Waiting(_) | State::Restoring(_) | State::Opening(_)) => Phase::Opening,
             Some(State::Open) => Phase::Open,
             Some(State::Suspended | State::Unproved(_) | State::Proving(_) | State::Resuming) => {
                 Phase::Suspended
@@ -226,7 +229,7 @@ impl Ownership {
     pub fn next_tick(&self) -> Option<u64> {
         let due = self.slots.values().filter_map(|state| match state {
             State::Waiting(at) if self.begun => Some(*at),
-            State::Unproved(at) => Some(*at),
+            State::Unproved(at) | State::Opening(at) => Some(*at),
             _ => None,
         });
         let leaving = self.leaving.as_ref().and_then(Leaving::due);

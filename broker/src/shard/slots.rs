@@ -69,6 +69,8 @@ impl Worker {
             && group.admit(&self.inbox, partition, term)
         {
             group.resume(&self.inbox, partition, Some(position));
+        } else {
+            tracing::info!(slot, "the slot's assignment has ended before it was opened");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Each event's meaning for each state. What is not ours any more is answered at once; what is
 //! ours and not in memory is restored in one pass with everything else that waits.
 
-use super::{AGAIN, Effect, Event, FENCES, Ownership, SUCCESSOR, State};
+use super::{AGAIN, Effect, Event, FENCES, OPENING, Ownership, SUCCESSOR, State};
 use crate::record::OwnerRecord;
 
 impl Ownership {
@@ -16,7 +16,7 @@ impl Ownership {
             Event::Owner(slot, owner) => self.owner(now, slot, owner, fx),
             Event::Restored { slot, attempt } => {
                 if self.wants(slot, attempt) {
-                    self.slots.insert(slot, State::Opening);
+                    self.slots.insert(slot, State::Opening(now + OPENING));
                     fx.push(Effect::Install(slot));
                 }
             }
@@ -58,7 +58,7 @@ impl Ownership {
                 }
             }
             Event::Opened(slot) => {
-                if self.slots.get(&slot) == Some(&State::Opening) {
+                if matches!(self.slots.get(&slot), Some(State::Opening(_))) {
                     self.slots.insert(slot, State::Open);
                 }
             }
@@ -126,7 +126,7 @@ impl Ownership {
                 }
                 State::Suspended => {}
                 // Its clients are gone, or were never here: nothing is worth keeping.
-                State::Waiting(_) | State::Restoring(_) | State::Opening | State::Closing => {
+                State::Waiting(_) | State::Restoring(_) | State::Opening(_) | State::Closing => {
                     self.forget(now, *slot, fx);
                 }
             }
@@ -199,6 +199,11 @@ impl Ownership {
         let attempt = self.attempt + 1;
         for (slot, state) in &mut self.slots {
             match state {
+                // What the shard has of it must be gone before it is read again.
+                State::Opening(at) if *at <= now => {
+                    fx.push(Effect::Drop(*slot));
+                    *state = State::Waiting(now + AGAIN);
+                }
                 State::Waiting(at) if self.begun && *at <= now => {
                     restore.push(*slot);
                     *state = State::Restoring(attempt);

@@ -17,6 +17,8 @@ mod shard;
 mod transactor;
 mod world;
 
+use isthmus_core::ownership::{Effect, Event, Ownership};
+use isthmus_core::record::OwnerRecord;
 use random::Random;
 use std::time::Instant;
 use world::{Guards, World};
@@ -129,4 +131,32 @@ fn without_the_proof_it_finds_a_violation() {
         ..Guards::default()
     };
     assert!(finds(guards));
+}
+
+/// Its reader may have been taken away at the wrong moment: it must not wait for ever.
+#[test]
+fn a_slot_that_does_not_open_is_restored_once_more() {
+    let ours = OwnerRecord {
+        node: "a".to_owned(),
+        start: 1,
+    };
+    let mut machine = Ownership::new(ours, 1, 0);
+    let mut step = |now, event| {
+        let mut effects = Vec::new();
+        machine.step(now, event, &mut effects);
+        (effects, machine.next_tick())
+    };
+    step(0, Event::Begin);
+    let (effects, _) = step(0, Event::Assigned(vec![0]));
+    let [Effect::Restore { attempt, .. }] = effects[..] else {
+        panic!("{effects:?}");
+    };
+    let (effects, tick) = step(10, Event::Restored { slot: 0, attempt });
+    assert_eq!(effects, [Effect::Install(0)]);
+    let at = tick.unwrap();
+    assert_eq!(step(at - 1, Event::Tick).0, []);
+    let (effects, tick) = step(at, Event::Tick);
+    assert_eq!(effects, [Effect::Drop(0)]);
+    let (effects, _) = step(tick.unwrap(), Event::Tick);
+    assert!(matches!(&effects[..], [Effect::Restore { slots, .. }] if *slots == [0]));
 }
