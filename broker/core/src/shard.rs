@@ -196,6 +196,11 @@ impl Shard {
         }
     }
 
+    /// Whether no other pod may retain messages: see [`Config::alone`].
+    pub fn set_alone(&mut self, alone: bool) {
+        self.config.alone = alone;
+    }
+
     /// Counted since the start.
     #[must_use]
     pub fn counters(&self) -> Counters {
