@@ -10,9 +10,6 @@ use isthmus_tests::{Kafka, Service, Spec};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How many clients are made at once: one that is stored first waits for its commit.
-const AT_ONCE: usize = 64;
-
 /// An instance that runs.
 struct Instance {
     service: Service,
@@ -87,25 +84,10 @@ impl Instance {
         clean: bool,
         each: impl Fn(usize, Client) -> anyhow::Result<()> + Sync,
     ) -> anyhow::Result<()> {
-        let (each, start) = (&each, numbers.start);
-        std::thread::scope(|scope| {
-            let one = |part: usize| {
-                for number in (start + part..numbers.end).step_by(AT_ONCE) {
-                    let name = format!("client-{number}");
-                    let client =
-                        Client::connect(self.address(number)?, number, &name, clean, None)?;
-                    each(number, client)?;
-                }
-                anyhow::Ok(())
-            };
-            let parts: Vec<_> = (0..AT_ONCE)
-                .map(|part| scope.spawn(move || one(part)))
-                .collect();
-            for part in parts {
-                part.join()
-                    .map_err(|_| anyhow::anyhow!("a thread ended"))??;
-            }
-            anyhow::Ok(())
+        crate::memory::at_once(numbers, |number| {
+            let name = format!("client-{number}");
+            let client = Client::connect(self.address(number)?, number, &name, clean, None)?;
+            each(number, client)
         })
     }
 }

@@ -4,6 +4,7 @@ use crate::client::Client;
 use crate::peer::Peer;
 use crate::wire::{self, Packet};
 use mio::{Events, Poll};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// How long a broker's memory is watched until it stands still.
@@ -29,13 +30,28 @@ pub(crate) fn of_sessions(peer: &Peer, sessions: usize, each: usize) -> anyhow::
     drop(idle(peer, 500, "warm")?);
     let before = settled(peer)?;
     let address = peer.address;
+    at_once(0..sessions, |number| {
+        let (name, filter) = (format!("away-{number}"), format!("away/{number}"));
+        Client::connect(address, number, &name, false, Some((&filter, 1)))?;
+        Ok(())
+    })?;
+    let with_sessions = settled(peer)?;
+    publish(peer.address, sessions, each)?;
+    let queued = grown(settled(peer)?, with_sessions, sessions * each);
+    Ok((grown(with_sessions, before, sessions), queued))
+}
+
+/// Does something for each number, many at once.
+pub(crate) fn at_once(
+    numbers: Range<usize>,
+    each: impl Fn(usize) -> anyhow::Result<()> + Sync,
+) -> anyhow::Result<()> {
+    let (each, start) = (&each, numbers.start);
     std::thread::scope(|scope| {
         let one = |part: usize| {
-            for number in (part..sessions).step_by(AT_ONCE) {
-                let (name, filter) = (format!("away-{number}"), format!("away/{number}"));
-                Client::connect(address, number, &name, false, Some((&filter, 1)))?;
-            }
-            anyhow::Ok(())
+            (start + part..numbers.end)
+                .step_by(AT_ONCE)
+                .try_for_each(each)
         };
         let parts: Vec<_> = (0..AT_ONCE)
             .map(|part| scope.spawn(move || one(part)))
@@ -44,12 +60,8 @@ pub(crate) fn of_sessions(peer: &Peer, sessions: usize, each: usize) -> anyhow::
             part.join()
                 .map_err(|_| anyhow::anyhow!("a thread ended"))??;
         }
-        anyhow::Ok(())
-    })?;
-    let with_sessions = settled(peer)?;
-    publish(peer.address, sessions, each)?;
-    let queued = grown(settled(peer)?, with_sessions, sessions * each);
-    Ok((grown(with_sessions, before, sessions), queued))
+        Ok(())
+    })
 }
 
 fn grown(now: u64, before: u64, by: usize) -> f64 {

@@ -31,8 +31,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use accept::{Gather, listen};
-pub use forward::{Home, bring_home};
-use live::{Outgoing, Waiting};
+pub use forward::bring_home;
+use live::Outgoing;
 use mux::Opener;
 use tls::Tls;
 
@@ -229,7 +229,7 @@ impl Links {
         let left = Arc::new(AtomicUsize::new(1));
         self.each_live(|live| {
             left.fetch_add(1, Ordering::AcqRel);
-            live.sync(shared, shard, token, Waiting::Sync(left.clone()));
+            live.sync(shared, shard, token, &left);
         });
         if left.fetch_sub(1, Ordering::AcqRel) == 1 {
             shared.tell(usize::from(shard), Event::Synced(token));

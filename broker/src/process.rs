@@ -8,7 +8,7 @@ use crate::directory::Directory;
 use crate::fresh::Fresh;
 use crate::handshake::{Accepted, Handshake};
 use crate::kafka::{Kafka, Topics};
-use crate::links::{self, Home, Links, bring_home};
+use crate::links::{self, Links, bring_home};
 use crate::owners::Owners;
 use crate::ownership::Ownership;
 use crate::shared::{Clock, Door, Event, Shared};
@@ -320,7 +320,7 @@ fn doors(shared: &Arc<Shared>, authenticator: &Arc<Authenticator>) -> Vec<Arc<Ha
         let to = shared.clone();
         let accepted = move |mut accepted: Accepted| {
             let slot = hash::slot(&accepted.client_id, to.config.slots);
-            if matches!(Home::of(&to, slot), Home::Away) {
+            if to.links.enabled() && !to.serves(slot) {
                 let to = to.clone();
                 tokio::task::spawn_local(bring_home(to, accepted));
                 return;

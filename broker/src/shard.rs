@@ -147,7 +147,6 @@ impl Worker {
             start: shared.clock.start(),
             session: config.session.clone(),
             limits: config.limits.clone(),
-            alone: true,
         });
         let rights = Rights::new(&shared);
         let inbox = crate::kafka::Topics::new(&shared.config).inbox().clone();
@@ -182,6 +181,7 @@ impl Worker {
                 retained: &retained,
                 directory: &self.rights,
                 backlogged,
+                alone: !routes.is_linked(),
             };
             event(&mut self.core, view, &mut self.fx)
         };
@@ -203,7 +203,6 @@ impl Worker {
 
     fn tick(&mut self) {
         let now = self.shared.clock.now();
-        self.core.set_alone(self.shared.links.linked() == 0);
         for (id, link) in &self.links {
             // While it is us who do not read, silence is not the client's.
             if link.is_held() {

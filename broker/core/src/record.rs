@@ -27,8 +27,16 @@ pub enum RecordError {
 /// A record's value.
 #[must_use]
 pub fn encode<T: Serialize>(record: &T) -> Vec<u8> {
+    let mut value = Vec::new();
+    append(record, &mut value);
+    value
+}
+
+/// Appends a record's value.
+pub fn append<T: Serialize>(record: &T, to: &mut Vec<u8>) {
+    to.push(VERSION);
     // Fails only for types without a known length, of which there are none here.
-    postcard::to_extend(record, vec![VERSION]).unwrap_or_default()
+    *to = postcard::to_extend(record, std::mem::take(to)).unwrap_or_default();
 }
 
 /// Reads a record's value.

@@ -78,6 +78,8 @@ pub struct View<'a> {
     pub directory: &'a dyn Directory,
     /// Past its bound: what is waiting for Kafka.
     pub backlogged: bool,
+    /// No other pod is linked: nobody else retains messages.
+    pub alone: bool,
 }
 
 /// What a shard is told once.
@@ -97,8 +99,6 @@ pub struct Config {
     pub session: isthmus_config::Session,
     /// Limits.
     pub limits: isthmus_config::Limits,
-    /// No other pod serves the instance: nobody else retains messages.
-    pub alone: bool,
 }
 
 /// What a shard has counted since it began, in plain integers.
@@ -194,11 +194,6 @@ impl Shard {
             last_sweep: 0,
             counters: Counters::default(),
         }
-    }
-
-    /// Whether no other pod may retain messages: see [`Config::alone`].
-    pub fn set_alone(&mut self, alone: bool) {
-        self.config.alone = alone;
     }
 
     /// Counted since the start.

@@ -99,7 +99,6 @@ impl Rig {
             start: now,
             session,
             limits: config,
-            alone: false,
         };
         let shard = Shard::new(config);
         let (routes, retained) = (Routes::default(), Retained::default());
@@ -133,6 +132,7 @@ impl Rig {
             retained: &self.retained,
             directory: &self.rights,
             backlogged: self.now.is_multiple_of(2),
+            alone: self.now.is_multiple_of(3),
         };
         let answer = with(&mut self.shard, view, &mut effects);
         self.shard.flush(&mut effects, false);

@@ -58,9 +58,6 @@ pub struct GroupConfig {
     pub topics: Vec<String>,
     /// A topic that is subscribed and ignored; leaving narrows the subscription to it.
     pub park: Option<String>,
-    /// Another topic, of one partition, that is subscribed and ignored where the first assignment is empty: a
-    /// subscription that differs makes the group look again.
-    pub nudge: Option<String>,
     /// Assigned partitions stand still until they are resumed; else they are read from the
     /// committed offset at once.
     pub wait_for_resume: bool,
@@ -85,7 +82,6 @@ impl GroupConfig {
             instance_id: Some(instance_id.to_owned()),
             topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
             park: None,
-            nudge: None,
             wait_for_resume: true,
             wait_for_admission: false,
             outstanding_bytes: 32 * 1024 * 1024,

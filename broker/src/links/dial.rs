@@ -25,7 +25,7 @@ const UNCONFIRMED: Duration = Duration::from_secs(5);
 /// Keeps the links to a pod for as long as the process lives.
 pub(super) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
     let mut pods = peer.pod.subscribe();
-    let mut pause = FIRST_PAUSE; // doubled by each failure
+    let mut pause = FIRST_PAUSE;
     loop {
         // Who ends is not linked to again.
         let stays = |pod: &Option<Pod>| pod.as_ref().is_some_and(|pod| !pod.leaving);
@@ -37,13 +37,13 @@ pub(super) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
             // Gone, or another start of it.
             _ = others.wait_for(|now| now.as_ref().is_none_or(|now| now.start != pod.start)) => Ok(()),
         };
-        unlink(&shared, &peer);
-        match ended {
-            Ok(()) => pause = FIRST_PAUSE,
-            Err(error) => {
-                tracing::debug!(node = peer.node, address = pod.address, %error, "link");
-                pause = (pause * 2).min(LAST_PAUSE);
-            }
+        let why = ended.map_or_else(|error| error.to_string(), |()| "closed".to_owned());
+        if unlink(&shared, &peer) {
+            tracing::info!(node = peer.node, why, "link ended");
+            pause = FIRST_PAUSE;
+        } else {
+            tracing::debug!(node = peer.node, address = pod.address, why, "not linked");
+            pause = (pause * 2).min(LAST_PAUSE);
         }
         tokio::select! {
             () = sleep(pause) => {}
@@ -77,22 +77,11 @@ async fn link(shared: &Arc<Shared>, peer: &Arc<Peer>, pod: &Pod) -> io::Result<(
         tracing::info!(node = peer.node, address = pod.address, "linked");
         live::serve(queued, stream).await
     };
-    let ended = tokio::select! {
+    tokio::select! {
         ended = live => ended,
         ended = live_link => ended,
         ended = client_link => ended,
-    };
-    if peer.live.read().is_some() {
-        let why = ended
-            .as_ref()
-            .err()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        tracing::info!(node = peer.node, why, "link ended");
     }
-    peer.live.write().take();
-    outgoing.end(shared);
-    ended
 }
 
 async fn drive(stream: tokio_rustls::TlsStream<TcpStream>, openings: Openings) -> io::Result<()> {
@@ -119,11 +108,13 @@ pub(super) fn prepare(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNCONFIRMED));
 }
 
-fn unlink(shared: &Shared, peer: &Peer) {
+/// The link has ended; whether there was one.
+fn unlink(shared: &Shared, peer: &Peer) -> bool {
     let live = peer.live.write().take();
-    if let Some(live) = live {
+    if let Some(live) = &live {
         live.end(shared);
     }
     peer.clients.write().take();
     shared.links.changed(shared);
+    live.is_some()
 }

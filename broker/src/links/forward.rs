@@ -19,26 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long another pod may take to say whether it takes a client.
 const VERDICT: Duration = Duration::from_secs(3);
 
-/// Who is to have a client.
-pub enum Home {
-    /// A shard of this process.
-    Here,
-    /// Another pod, or nobody that is known yet.
-    Away,
-}
-
-impl Home {
-    /// Where a slot's clients belong as far as is known now.
-    #[must_use]
-    pub fn of(shared: &Shared, slot: u16) -> Self {
-        if !shared.links.enabled() || shared.serves(slot) {
-            Self::Here
-        } else {
-            Self::Away
-        }
-    }
-}
-
 /// Brings a client to whoever has its slot, and stays with it until it ends.
 pub async fn bring_home(shared: Arc<Shared>, accepted: Accepted) {
     let slot = hash::slot(&accepted.client_id, shared.config.slots);
@@ -47,7 +27,7 @@ pub async fn bring_home(shared: Arc<Shared>, accepted: Accepted) {
     loop {
         owners.borrow_and_update();
         links.borrow_and_update();
-        if matches!(Home::of(&shared, slot), Home::Here) {
+        if shared.serves(slot) {
             let mut accepted = accepted;
             match accepted.transport.detach() {
                 Ok(transport) => accepted.transport = transport,
@@ -72,11 +52,7 @@ pub async fn bring_home(shared: Arc<Shared>, accepted: Accepted) {
         tokio::select! {
             _ = owners.changed() => {}
             _ = links.changed() => {}
-            // The verdict may lag behind the routes for a moment.
-            () = sleep_until((Instant::now() + Duration::from_millis(100)).min(deadline)) => {}
-        }
-        if Instant::now() >= deadline {
-            return refuse_unserved(accepted).await;
+            () = sleep_until(deadline) => return refuse_unserved(accepted).await,
         }
     }
 }

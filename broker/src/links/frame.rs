@@ -82,11 +82,14 @@ pub(super) struct Client<'a> {
 
 /// Appends a frame.
 pub(super) fn put<T: Serialize>(frame: &T, to: &mut Vec<u8>) {
-    let bytes = record::encode(frame);
+    let begin = to.len();
+    to.extend_from_slice(&[0; 4]);
+    record::append(frame, to);
     // Bounded by the packets that it is made of.
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    to.extend_from_slice(&length.to_be_bytes());
-    to.extend_from_slice(&bytes);
+    let length = u32::try_from(to.len() - begin - 4).unwrap_or(u32::MAX);
+    if let Some(place) = to.get_mut(begin..begin + 4) {
+        place.copy_from_slice(&length.to_be_bytes());
+    }
 }
 
 /// One frame alone.

@@ -28,7 +28,7 @@ pub(super) const SILENCE: Duration = Duration::from_secs(3);
 const BATCH: usize = 256;
 
 /// What waits for an answer of a pod.
-pub(super) enum Waiting {
+enum Waiting {
     Live,
     /// Answered when all pods that were asked have answered.
     Sync(Arc<AtomicUsize>),
@@ -95,14 +95,13 @@ impl Outgoing {
         self.send(shared, frame(&route));
     }
 
-    pub(super) fn sync(&self, shared: &Shared, shard: u16, token: Token, waiting: Waiting) {
-        if let Waiting::Sync(left) = &waiting {
-            let left = left.clone();
-            if !self.wait(shard, token, waiting) {
-                return answer(shared, shard, token, &Waiting::Sync(left), 0);
-            }
+    /// `left`: how many pods that were asked have not answered.
+    pub(super) fn sync(&self, shared: &Shared, shard: u16, token: Token, left: &Arc<AtomicUsize>) {
+        if self.wait(shard, token, Waiting::Sync(left.clone())) {
+            self.send(shared, frame(&Say::Sync { shard, token }));
+        } else {
+            answer(shared, shard, token, &Waiting::Sync(left.clone()), 0);
         }
-        self.send(shared, frame(&Say::Sync { shard, token }));
     }
 
     /// Whether it was taken; what was taken and waits for an answer gets one.

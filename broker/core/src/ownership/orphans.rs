@@ -43,6 +43,10 @@ impl Ownership {
         }
     }
 
+    pub(super) fn is_served_elsewhere(&self, slot: u16) -> bool {
+        !self.orphans.nobodys.contains(&slot)
+    }
+
     /// Looks for orphans, and has the group asked when they have been that for too long.
     pub(super) fn adopt(&mut self, now: u64, fx: &mut Vec<Effect>) {
         let ours = |slot: &u16| match self.slots.get(slot) {

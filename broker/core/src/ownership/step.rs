@@ -117,6 +117,11 @@ impl Ownership {
                 continue;
             };
             match state {
+                // Who froze may have read of its successor before it hears of its own loss, and
+                // would not be told again.
+                State::Open | State::Resuming if self.is_served_elsewhere(*slot) => {
+                    self.forget(now, *slot, fx);
+                }
                 State::Open | State::Resuming => {
                     self.slots.insert(*slot, State::Suspended);
                     fx.push(Effect::Suspend(*slot));

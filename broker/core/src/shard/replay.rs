@@ -85,7 +85,7 @@ impl Shard {
         };
         let held = session.durable && !changes.is_empty();
         let (incarnation, waiting) = (session.incarnation, session.replays.len());
-        let asks = !self.config.alone && !filters.is_empty() && waiting < REPLAYS;
+        let asks = !view.alone && !filters.is_empty() && waiting < REPLAYS;
         // A change of a durable session does not overtake those that wait.
         if !asks && (waiting == 0 || !held) {
             let due = due(view, &filters);

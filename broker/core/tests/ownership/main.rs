@@ -26,7 +26,7 @@ use world::{Guards, World};
 /// Steps of one history before everything calms down.
 const WILD: u64 = 4000;
 /// Steps of all histories, unless `ISTHMUS_SIMULATION_STEPS` says more.
-const STEPS: u64 = 400_000;
+const STEPS: u64 = 20_000_000;
 
 fn seed() -> u64 {
     let given = std::env::var("ISTHMUS_SEED").ok();
@@ -159,4 +159,30 @@ fn a_slot_that_does_not_open_is_restored_once_more() {
     assert_eq!(effects, [Effect::Drop(0)]);
     let (effects, _) = step(tick.unwrap(), Event::Tick);
     assert!(matches!(&effects[..], [Effect::Restore { slots, .. }] if *slots == [0]));
+}
+
+/// Who was frozen reads of its successor before it hears of its own loss, and never again.
+#[test]
+fn a_slot_whose_successor_is_known_does_not_wait_for_its_word() {
+    let owner = |node: &str| OwnerRecord {
+        node: node.to_owned(),
+        start: 1,
+    };
+    let mut machine = Ownership::new(owner("a"), 1, 0);
+    let mut step = |event| {
+        let mut effects = Vec::new();
+        machine.step(0, event, &mut effects);
+        effects
+    };
+    step(Event::Begin);
+    let effects = step(Event::Assigned(vec![0]));
+    let [Effect::Restore { attempt, .. }] = effects[..] else {
+        panic!("{effects:?}");
+    };
+    step(Event::Restored { slot: 0, attempt });
+    step(Event::Opened(0));
+    step(Event::Owner(0, Some(owner("a"))));
+    step(Event::Owner(0, Some(owner("b"))));
+    assert_eq!(step(Event::Lost(vec![0])), [Effect::Drop(0)]);
+    assert_eq!(machine.unserved(), 0);
 }

@@ -284,6 +284,16 @@ impl World {
                     "slot {slot} is not served by one pod: open at {open:?}, {owner:?}, {phases:?}"
                 ));
             }
+            let waits = |pod: &&&Pod| {
+                !open.contains(&pod.process.0) && pod.machine.phase(slot) != Phase::Unowned
+            };
+            if let Some(pod) = pods.iter().find(waits) {
+                let phase = pod.machine.phase(slot);
+                return Some(format!(
+                    "slot {slot} is {phase:?} for ever at {:?}",
+                    pod.process
+                ));
+            }
         }
         None
     }

@@ -93,6 +93,7 @@ macro_rules! with_shard {
                 retained: &world.retained,
                 directory: &world.rights,
                 backlogged: world.backlogged,
+                alone: world.alone,
             };
             let $shard = &mut world.shards[at];
             let $fx = &mut effects;
@@ -176,7 +177,6 @@ impl World {
             start: self.start,
             session: self.session.clone(),
             limits: self.limits.clone(),
-            alone: self.alone,
         }
     }
 

@@ -94,16 +94,7 @@ impl World {
             self.hang_up(conn);
         }
         let mut more = Vec::new();
-        {
-            let _view = isthmus_core::shard::View {
-                now: self.now,
-                routes: &self.routes,
-                retained: &self.retained,
-                directory: &self.rights,
-                backlogged: self.backlogged,
-            };
-            self.shards[at].flush(&mut more, false);
-        }
+        self.shards[at].flush(&mut more, false);
         if !more.is_empty() {
             self.perform(at, more);
         }

@@ -44,7 +44,7 @@ pub(super) struct Member {
     resuming: Vec<(TopicPartition, Option<i64>)>,
     kicks: Kicks,
     revoking: Option<Revoking>,
-    /// The subscription was narrowed, or widened, after the first one.
+    /// The subscription is no longer the first one.
     resubscribed: bool,
     /// Whether the parking topic is subscribed.
     parks: bool,
@@ -168,11 +168,7 @@ impl Member {
                     self.release(&partition);
                 }
             }
-            // librdkafka joins again only for another subscription.
-            Command::Rebalance => {
-                self.parks = !self.parks;
-                self.say(self.subscribe());
-            }
+            Command::Rebalance => self.divide_anew(),
             Command::Narrow => {
                 self.resubscribed = true;
                 let park: Vec<&str> = self.shared.config.park.iter().map(String::as_str).collect();

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
-use rdkafka::consumer::Consumer as _;
-
 use super::super::GroupEvent;
 use super::super::client::consumer;
 use super::super::shared::Command;
@@ -46,17 +44,15 @@ impl Member {
     /// is given what it had then: nothing; the coordinator looks at what it wants now only when it
     /// joins with another subscription once more.
     pub(super) fn ask_again(&mut self) {
-        let config = &self.shared.config;
-        if self.resubscribed || config.park.is_none() {
-            return;
+        if !self.resubscribed && self.shared.config.park.is_some() {
+            self.divide_anew();
         }
+    }
+
+    /// librdkafka joins again only for another subscription.
+    pub(super) fn divide_anew(&mut self) {
         self.resubscribed = true;
-        let topics = config
-            .topics
-            .iter()
-            .chain(&config.park)
-            .chain(&config.nudge);
-        let topics: Vec<&str> = topics.map(String::as_str).collect();
-        self.say(self.consumer.subscribe(&topics));
+        self.parks = !self.parks;
+        self.say(self.subscribe());
     }
 }
