@@ -337,6 +337,23 @@ fn retained_messages_come_as_retain_handling_says() {
     }
 }
 
+/// Ruling 13: whoever subscribes after the acknowledgement gets this message and no older one, at
+/// whichever broker.
+#[test]
+fn a_subscriber_gets_the_retained_message_that_was_acknowledged_last() {
+    let topic = unique("state");
+    let mut publisher = client(&unique("pub"));
+    for number in 0..30 {
+        let text = number.to_string();
+        publisher.publish(&Outgoing::new(&topic, text.as_str()).retained());
+        let mut device = client(&unique("dev"));
+        device.subscribe(&topic, QoS::AtLeastOnce);
+        let message = device.message();
+        assert_eq!((message.text(), message.retain), (text.as_str(), true));
+    }
+    publisher.publish(&Outgoing::new(&topic, "").retained());
+}
+
 /// Ruling 16: an orderly DISCONNECT takes the will away; a lost connection publishes it.
 #[test]
 fn a_will_is_published_for_a_lost_connection_alone() {
