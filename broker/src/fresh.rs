@@ -2,7 +2,7 @@
 //! acknowledged before a SUBSCRIBE here is in that SUBSCRIBE's replay.
 //!
 //! One thread takes all questions that wait, asks where the log ends, and answers when the cache
-//! has been read up to there. A shard goes on by itself after a second.
+//! has been read up to there. A shard goes on by itself after [`PATIENCE`].
 
 use crate::shared::{Event, Shared};
 use isthmus_core::shard::Token;
@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// As long as a shard waits.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(isthmus_core::shard::REFRESH_PATIENCE);
 /// Before Kafka is asked again.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -50,6 +50,10 @@ impl Fresh {
         *known = next.max(*known);
         drop(state);
         self.changed.notify_all();
+    }
+
+    fn is_over(&self) -> bool {
+        self.state.lock().ended
     }
 
     /// The next who wait, all at once, and the partitions that there are; none: it is over.
@@ -134,7 +138,9 @@ fn answer(
     let ends = loop {
         match tip.ask(partitions.iter().copied()) {
             Ok(ends) => break ends,
-            Err(error) if Instant::now() + AGAIN >= deadline => return Err(error.to_string()),
+            Err(error) if shared.fresh.is_over() || Instant::now() + AGAIN >= deadline => {
+                return Err(error.to_string());
+            }
             Err(_) => thread::sleep(AGAIN),
         }
     };

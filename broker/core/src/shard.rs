@@ -41,6 +41,7 @@ pub use connect::Connecting;
 pub use connection::{Ended, Flow};
 pub use downlink::Downlink;
 pub use effect::*;
+pub use replay::REFRESH_PATIENCE;
 
 use crate::acl::Acl;
 use crate::message::Message;

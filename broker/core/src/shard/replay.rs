@@ -1,6 +1,7 @@
 //! Retained messages for new subscriptions where other pods retain messages too: a replay waits
-//! until this pod has read what the log held at SUBSCRIBE, and goes on with what is there when
-//! Kafka does not say in time.
+//! until this pod has read what the log held at SUBSCRIBE. A pod that is cut off from Kafka would hand out
+//! what has been replaced elsewhere, so it waits for longer than it takes to lose its slots, and
+//! only then goes on with what is there.
 //!
 //! SUBACK of a session that ends with its connection does not wait. A durable SUBSCRIBE waits as a
 //! whole: its marker and the messages due behind it stand in one commit, so that no crash comes
@@ -15,7 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// How long Kafka may take to say where the log ends, and the pod to read it, ms.
-const PATIENCE: u64 = 1000;
+pub const REFRESH_PATIENCE: u64 = 30_000;
 /// Replays of one session that may wait; more go on with what is there.
 const REPLAYS: usize = 64;
 
@@ -97,7 +98,7 @@ impl Shard {
             let refreshing = Refreshing {
                 session: key,
                 incarnation,
-                until: view.now + PATIENCE,
+                until: view.now + REFRESH_PATIENCE,
             };
             self.refreshes.0.insert(token, refreshing);
             fx.push(Effect::Refresh(token));
