@@ -40,11 +40,15 @@ pub fn follow(
 fn route(shared: &Arc<Shared>, record: &Message) -> anyhow::Result<()> {
     let slot = u16::try_from(record.partition)?;
     let key = record.key.as_deref().unwrap_or_default();
+    let number = record.headers.iter().find(|(name, _)| name == ROUTE_NUMBER);
+    let number =
+        number.and_then(|(_, value)| std::str::from_utf8(value.as_deref()?).ok()?.parse().ok());
+    let number = number.unwrap_or(0);
     if key == OWNER_KEY {
         let owner: Option<OwnerRecord> = record.value.as_deref().map(decode).transpose()?;
         if let Some(owner) = &owner {
             let peer = shared.links.number(shared, &owner.node);
-            shared.routes.write().owned(slot, owner.start, peer);
+            shared.routes.write().owned(slot, number, owner.start, peer);
         }
         shared.owners.set(slot, owner);
         if shared.owners.is_ours(slot) {
@@ -56,10 +60,6 @@ fn route(shared: &Arc<Shared>, record: &Message) -> anyhow::Result<()> {
     if shared.owners.is_ours(slot) {
         return Ok(());
     }
-    let number = record.headers.iter().find(|(name, _)| name == ROUTE_NUMBER);
-    let number =
-        number.and_then(|(_, value)| std::str::from_utf8(value.as_deref()?).ok()?.parse().ok());
-    let number = number.unwrap_or(0);
     let kinds = match record.value.as_deref() {
         Some(value) => decode::<RouteRecord>(value)?.kinds,
         None => Kinds::default(),

@@ -16,7 +16,7 @@ mod system;
 use crate::handshake::Accepted;
 use crate::shared::{Door, Event, From, Shared};
 use crate::telemetry::Heartbeat;
-use isthmus_core::shard::{Config, ConnId, Connecting, Effect, Ended, Shard, View};
+use isthmus_core::shard::{Config, ConnId, Connecting, Effect, Ended, Shard, Taken, Token, View};
 use isthmus_mqtt::{Packet, Version};
 use link::Link;
 use rights::Rights;
@@ -127,6 +127,8 @@ pub(crate) struct Worker {
     inbox: Arc<str>,
     core: Shard,
     fx: Vec<Effect>,
+    /// Who waits for the answer to a live message that went on.
+    asked: FxHashMap<Token, From>,
     rights: Rights,
     links: FxHashMap<ConnId, Rc<Link>>,
     touched: Vec<ConnId>,
@@ -156,6 +158,7 @@ impl Worker {
             inbox,
             core,
             fx: Vec::new(),
+            asked: FxHashMap::default(),
             rights,
             links: FxHashMap::default(),
             touched: Vec::new(),
@@ -285,14 +288,9 @@ impl Worker {
             Event::Live(from, live) => {
                 let size = live.message.size() as u64;
                 self.shared.live_gone(size);
-                let reached = self.act(|core, view, fx| core.live(view, &live, fx));
-                match (from, live.answer) {
-                    (From::Shard(shard), Some(token)) => {
-                        let answer = Event::LiveAnswer(token, reached);
-                        self.shared.tell(usize::from(shard), answer);
-                    }
-                    (From::Peer(Some(gather)), _) => gather.done(reached),
-                    (From::Shard(_), None) | (From::Peer(None), _) => {}
+                match self.act(|core, view, fx| core.live(view, &live, fx)) {
+                    Taken::Now(reached) => from.answer(&self.shared, reached),
+                    Taken::Later(token) => drop(self.asked.insert(token, from)),
                 }
                 Ok(())
             }

@@ -82,9 +82,22 @@ pub struct Door {
 /// Who wants to know how many a live message has reached.
 pub enum From {
     /// A shard of this process, where the message asks for an answer.
-    Shard(u16),
+    Shard(u16, Option<Token>),
     /// Another pod, if it does.
     Peer(Option<Arc<Gather>>),
+}
+
+impl From {
+    /// It has reached so many.
+    pub fn answer(self, shared: &Shared, reached: usize) {
+        match self {
+            Self::Shard(shard, Some(token)) => {
+                shared.tell(usize::from(shard), Event::LiveAnswer(token, reached));
+            }
+            Self::Peer(Some(gather)) => gather.done(reached),
+            Self::Shard(_, None) | Self::Peer(None) => {}
+        }
+    }
 }
 
 /// What reaches a shard from outside its connections.

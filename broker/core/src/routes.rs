@@ -55,9 +55,20 @@ pub struct Routes {
     plain: FilterTree<SlotKinds>,
     shared: FilterTree<Vec<Group>>,
     of_slot: FxHashMap<u16, FxHashMap<Box<str>, Known>>,
-    /// Which pod has a slot that is not this one's.
-    elsewhere: FxHashMap<u16, u16>,
+    owners: FxHashMap<u16, Owner>,
     linked: bool,
+}
+
+/// What is known of a slot's owner. The numbers of changes rise from owner to owner, so that what
+/// the log still brings of an earlier one is told from what is new.
+#[derive(Clone, Copy, Debug, Default)]
+struct Owner {
+    /// The number of changes at which the last one that the log or this pod knows began.
+    since: u64,
+    /// The highest number that its pod is known by.
+    heard: u64,
+    /// Its pod; none for this one.
+    peer: Option<u16>,
 }
 
 /// What is known of one slot's interest in one filter.
@@ -131,8 +142,22 @@ impl Routes {
         }
     }
 
-    /// A link's word about a slot; `start` is that of the pod that says it.
-    pub fn linked(&mut self, slot: u16, filter: &str, kinds: Kinds, number: u64, start: u64) {
+    /// A link's word about a slot; `start` is that of the pod that says it, `peer` its number.
+    pub fn linked(
+        &mut self,
+        slot: u16,
+        filter: &str,
+        kinds: Kinds,
+        number: u64,
+        (start, peer): (u64, Option<u16>),
+    ) {
+        let owner = self.owners.entry(slot).or_default();
+        if number <= owner.since {
+            return;
+        }
+        if number > owner.heard {
+            (owner.heard, owner.peer) = (number, peer);
+        }
         let older =
             |known: &Known| known.number < number || (known.said_by != 0 && known.said_by != start);
         if self.known(slot, filter).is_none_or(|known| older(&known)) {
@@ -141,15 +166,22 @@ impl Routes {
         }
     }
 
-    /// A slot has a new owner: what only the link of an earlier one has said is void. `peer`: a
-    /// pod that is not this one.
-    pub fn owned(&mut self, slot: u16, start: u64, peer: Option<u16>) {
-        match peer {
-            Some(peer) => drop(self.elsewhere.insert(slot, peer)),
-            None => drop(self.elsewhere.remove(&slot)),
+    /// A slot has an owner from this number of changes on: what only the link of an earlier one
+    /// has said is void. `peer`: a pod that is not this one. An owner before the one that is known
+    /// is passed over: the log is late.
+    pub fn owned(&mut self, slot: u16, number: u64, start: u64, peer: Option<u16>) {
+        let owner = self.owners.entry(slot).or_default();
+        if number < owner.since {
+            return;
+        }
+        owner.since = number;
+        if number >= owner.heard {
+            (owner.heard, owner.peer) = (number, peer);
         }
         let known = self.of_slot.get(&slot).into_iter().flatten();
-        let void = known.filter(|(_, known)| known.said_by != 0 && known.said_by != start);
+        let void = known.filter(|(_, known)| {
+            known.said_by != 0 && known.said_by != start && known.number <= number
+        });
         for filter in void.map(|(filter, _)| filter.clone()).collect::<Vec<_>>() {
             self.own(slot, &filter, Kinds::default(), 0);
         }
@@ -158,7 +190,7 @@ impl Routes {
     /// The pod that has a slot, where it is another than this one.
     #[must_use]
     pub fn peer_of(&self, slot: u16) -> Option<u16> {
-        self.elsewhere.get(&slot).copied()
+        self.owners.get(&slot)?.peer
     }
 
     /// Whether other pods are linked, and so are to be told and asked.
@@ -172,11 +204,23 @@ impl Routes {
         self.linked
     }
 
+    /// Where a new owner's changes begin: above all that earlier ones have said, by the log or by a
+    /// link. `now`: epoch ms.
+    #[must_use]
+    pub fn next_owner(&self, slot: u16, now: u64) -> u64 {
+        self.highest(slot).max(now << 16)
+    }
+
     /// The highest number of a slot's changes.
     #[must_use]
     pub fn highest(&self, slot: u16) -> u64 {
         let known = self.of_slot.get(&slot).into_iter().flatten();
-        known.map(|(_, known)| known.number).max().unwrap_or(0)
+        let heard = self.owners.get(&slot).map(|owner| owner.heard);
+        known
+            .map(|(_, known)| known.number)
+            .chain(heard)
+            .max()
+            .unwrap_or(0)
     }
 
     fn known(&self, slot: u16, filter: &str) -> Option<Known> {
@@ -314,73 +358,4 @@ fn set_slot(slots: &mut SlotKinds, slot: u16, kinds: Kinds) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kinds(routes: &Routes, name: &str) -> SlotKinds {
-        let mut hits = Hits::default();
-        routes.matches(name, &mut hits);
-        hits.slots
-    }
-
-    #[test]
-    fn what_the_log_still_brings_does_not_undo_what_a_link_has_said() {
-        let mut routes = Routes::default();
-        routes.linked(1, "a", Kinds::LIVE, 7, 100);
-        routes.linked(1, "a", Kinds::default(), 8, 100);
-        routes.linked(1, "a", Kinds::DURABLE, 9, 100);
-        routes.logged(1, "a", Kinds::LIVE, 7);
-        routes.logged(1, "a", Kinds::default(), 8);
-        assert_eq!(kinds(&routes, "a"), [(1, Kinds::DURABLE)]);
-        routes.logged(1, "a", Kinds::DURABLE, 9);
-        routes.linked(1, "a", Kinds::default(), 10, 100);
-        routes.logged(1, "a", Kinds::DURABLE, 9);
-        assert_eq!(kinds(&routes, "a"), []);
-        assert!(routes.filters_of(1).is_empty());
-        routes.logged(1, "a", Kinds::default(), 10);
-        routes.logged(1, "a", Kinds::LIVE, 11);
-        assert_eq!(kinds(&routes, "a"), [(1, Kinds::LIVE)]);
-        assert_eq!(routes.highest(1), 11);
-    }
-
-    #[test]
-    fn a_new_owner_voids_what_only_the_link_of_the_last_one_has_said() {
-        let mut routes = Routes::default();
-        routes.linked(1, "said", Kinds::LIVE, 5, 100);
-        routes.linked(1, "new", Kinds::LIVE, 9, 200);
-        routes.logged(1, "logged", Kinds::LIVE, 4);
-        routes.owned(1, 200, Some(3));
-        assert_eq!(routes.peer_of(1), Some(3));
-        assert_eq!(kinds(&routes, "said"), []);
-        assert_eq!(kinds(&routes, "new"), [(1, Kinds::LIVE)]);
-        assert_eq!(kinds(&routes, "logged"), [(1, Kinds::LIVE)]);
-        routes.owned(1, 300, None);
-        assert_eq!(routes.peer_of(1), None);
-    }
-
-    #[test]
-    fn each_slot_comes_once_with_all_its_kinds() {
-        let mut routes = Routes::default();
-        routes.set(3, "a/+", Kinds::LIVE);
-        routes.set(3, "a/b", Kinds::DURABLE);
-        routes.set(1, "#", Kinds::LIVE);
-        routes.set(2, "$share/g/a/#", Kinds::DURABLE);
-        let mut hits = Hits::default();
-        routes.matches("a/b", &mut hits);
-        hits.slots.sort_unstable_by_key(|(s, _)| *s);
-        assert_eq!(
-            hits.slots,
-            [(1, Kinds::LIVE), (3, Kinds::LIVE | Kinds::DURABLE)]
-        );
-        assert_eq!(hits.shared.len(), 1);
-        routes.set(3, "a/b", Kinds::default());
-        routes.set(2, "$share/g/a/#", Kinds::default());
-        routes.matches("a/b", &mut hits);
-        assert_eq!(
-            hits.slots.iter().find(|(s, _)| *s == 3),
-            Some(&(3, Kinds::LIVE))
-        );
-        assert!(hits.shared.is_empty());
-        assert_eq!(routes.filters_of(3), ["a/+".into()]);
-    }
-}
+mod tests;

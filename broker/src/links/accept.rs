@@ -174,7 +174,7 @@ async fn live(shared: &Arc<Shared>, stream: Stream) -> io::Result<()> {
     };
     let read = async {
         let mut frames = Frames::new(from);
-        let mut start = 0;
+        let mut from_pod = (0, None);
         let mut heard = None;
         loop {
             let next = timeout(SILENCE, frames.next()).await;
@@ -184,7 +184,7 @@ async fn live(shared: &Arc<Shared>, stream: Stream) -> io::Result<()> {
             match parse(bytes)? {
                 Say::Hello { node, start: of } => {
                     tracing::debug!(node, start = of, "another pod is linked to this one");
-                    start = of;
+                    from_pod = (of, shared.links.number(shared, node));
                     heard = Some(Heard::new(shared, node));
                 }
                 Say::Route {
@@ -194,7 +194,7 @@ async fn live(shared: &Arc<Shared>, stream: Stream) -> io::Result<()> {
                     number,
                 } => {
                     let mut routes = shared.routes.write();
-                    routes.linked(slot, filter, kinds, number, start);
+                    routes.linked(slot, filter, kinds, number, from_pod);
                 }
                 Say::Sync { shard, token } => drop(answers.send(Answer::Synced { shard, token })),
                 Say::Beat => {}

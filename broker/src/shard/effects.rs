@@ -47,11 +47,14 @@ impl Worker {
             Effect::Sync(token) => shared.links.sync(shared, number, token),
             Effect::Live(To::Shard(shard), live) => {
                 let size = live.message.size() as u64;
+                let from = From::Shard(number, live.answer);
                 shared.live_bytes.fetch_add(size, Ordering::Relaxed);
-                shared.tell(
-                    usize::from(shard),
-                    Event::Live(From::Shard(number), Box::new(live)),
-                );
+                shared.tell(usize::from(shard), Event::Live(from, Box::new(live)));
+            }
+            Effect::Answer(token, reached) => {
+                if let Some(from) = self.asked.remove(&token) {
+                    from.answer(shared, reached);
+                }
             }
             Effect::Route {
                 slot,

@@ -16,7 +16,11 @@ impl Worker {
     ) -> Result<(), RecordError> {
         self.drop_slot(slot);
         let start = self.shared.clock.start();
-        self.shared.routes.write().owned(slot, start, None);
+        {
+            let mut routes = self.shared.routes.write();
+            let number = routes.next_owner(slot, self.shared.clock.now());
+            routes.owned(slot, number, start, None);
+        }
         self.shared.set_here(slot, true);
         self.act(|core, view, fx| core.restore(view, slot, position, records, fx))?;
         self.serve(slot, position, term);

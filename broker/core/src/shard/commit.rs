@@ -8,7 +8,8 @@ use super::slot::Slot;
 use super::{Shard, View};
 use crate::message::Message;
 use crate::record::{
-    ChunkRecord, MarkRecord, MessageRecord, SessionRecord, StateKey, SubscriptionRecord, encode,
+    ChunkRecord, MarkRecord, MessageRecord, OWNER_KEY, OwnerRecord, ROUTE_NUMBER, SessionRecord,
+    StateKey, SubscriptionRecord, encode,
 };
 use isthmus_mqtt::encode::ack;
 use isthmus_mqtt::{AckType, ReasonCode};
@@ -315,14 +316,15 @@ fn session_record(session: &Session) -> SessionRecord {
     }
 }
 
-/// `!owner`: whose the slot is now; nobody's, when it was given away in order.
-pub(super) fn owner_write(slot: u16, owner: Option<&crate::record::OwnerRecord>) -> Write {
+/// `!owner`: whose the slot is from this number of route changes on; nobody's, when it was given
+/// away in order.
+pub(super) fn owner_write(slot: u16, owner: Option<&OwnerRecord>, number: u64) -> Write {
     Write {
         topic: Topic::Routes,
         slot: Some(slot),
-        key: Some(crate::record::OWNER_KEY.to_vec()),
+        key: Some(OWNER_KEY.to_vec()),
         value: owner.map(encode),
-        headers: Vec::new(),
+        headers: vec![(ROUTE_NUMBER, number.to_string())],
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) enum Kind {
         offset: i64,
         reached: bool,
     },
+    /// The answer to a live message that went on to others, and how many it reached here.
+    Live(usize),
     /// A QoS 2 publish whose session has ended meanwhile: its id must not stay in the changelog.
     Void(Arc<str>, u16),
     /// Nothing: only the publisher's order counts.
@@ -173,6 +175,10 @@ impl Shard {
                     offset,
                     reached,
                 });
+            }
+            Kind::Live(reached) => {
+                self.pending.remove(&token);
+                fx.push(Effect::Answer(token, reached));
             }
             Kind::Void(client, packet_id) => {
                 self.pending.remove(&token);

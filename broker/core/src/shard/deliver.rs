@@ -1,10 +1,12 @@
 //! Messages towards clients: live ones from memory, durable ones from the queue, within each
 //! connection's window. Encoded once for all receivers that take the same bytes.
 
+use super::confirm::Kind;
 use super::connection::Conn;
-use super::effect::{Effect, Live};
+use super::effect::{Effect, Live, Taken};
 use super::live::LiveEntry;
 use super::session::Entry;
+use super::shared::Onward;
 use super::{Counters, Shard, View};
 use crate::filter::{Meet, meet};
 use crate::message::Message;
@@ -39,12 +41,36 @@ pub(super) struct Encoded {
 }
 
 impl Shard {
-    /// A live message, of this shard or another; yields how many sessions it reached.
-    pub fn live(&mut self, view: View<'_>, live: &Live, fx: &mut Vec<Effect>) -> usize {
-        self.deliver(view, live, fx)
+    /// A live message of another shard or pod. A shared subscription's goes on where its last
+    /// member here has just left.
+    pub fn live(&mut self, view: View<'_>, live: &Live, fx: &mut Vec<Effect>) -> Taken {
+        let mut missed = Vec::new();
+        let reached = self.deliver(view, live, &mut missed, fx);
+        if missed.is_empty() {
+            return Taken::Now(reached);
+        }
+        let token = self.token();
+        let how = Onward::Awaited(token);
+        let waits = missed.into_iter().map(|group| {
+            usize::from(self.forward(view, &live.message, live.by_filter, group, how, fx))
+        });
+        match waits.sum() {
+            0 => Taken::Now(reached),
+            waits => {
+                self.wait(token, Kind::Live(reached), waits, None);
+                Taken::Later(token)
+            }
+        }
     }
 
-    pub(super) fn deliver(&mut self, view: View<'_>, live: &Live, fx: &mut Vec<Effect>) -> usize {
+    /// Yields how many sessions it reached; `missed`: the shared subscriptions without a member.
+    pub(super) fn deliver<'a>(
+        &mut self,
+        view: View<'_>,
+        live: &'a Live,
+        missed: &mut Vec<(&'a str, &'a str)>,
+        fx: &mut Vec<Effect>,
+    ) -> usize {
         let mut reached = 0;
         let mut encoded = Encoded::default();
         if live.all {
@@ -71,6 +97,9 @@ impl Shard {
                 shard.is_online(e.session) && e.sub.live.is_some() && !inbox
             });
             let Some((member, options)) = member.and_then(|e| e.sub.live.map(|o| (e, o))) else {
+                if !only_online {
+                    missed.push((&**group, &**filter));
+                }
                 continue;
             };
             let name = match (live.by_filter, meet(live.message.topic(), filter)) {

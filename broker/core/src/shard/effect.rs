@@ -119,6 +119,15 @@ pub struct Position {
     pub next_offset: i64,
 }
 
+/// What became of a live message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It reached so many sessions.
+    Now(usize),
+    /// It goes on to other members of its shared subscriptions; [`Effect::Answer`] follows.
+    Later(Token),
+}
+
 /// What a shard asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -140,6 +149,8 @@ pub enum Effect {
     },
     /// Deliver to another shard, or to the sessions of another pod.
     Live(To, Live),
+    /// The answer to a live message of [`Taken::Later`]: how many sessions it reached.
+    Answer(Token, usize),
     /// What a slot's subscribers want has changed.
     Route {
         /// The slot.
@@ -158,7 +169,7 @@ pub enum Effect {
     /// this token; `None` where nobody waits.
     Retain(Option<Token>, Arc<Message>),
     /// Read the retained messages as far as their log goes now, then say
-    /// [`super::Shard::refreshed`] with this token; nobody waits longer than a second.
+    /// [`super::Shard::refreshed`] with this token.
     Refresh(Token),
     /// Fetch these bodies of the slot's inbox, ascending.
     Fetch(u16, Vec<i64>),

@@ -87,7 +87,8 @@ impl Shard {
             } else if busy.contains(&slot_no) {
             } else if !std::mem::replace(&mut slot.released, true) {
                 // Together with all that is left to be written: each commit takes its time.
-                slot.writes.push(owner_write(slot_no, None));
+                let write = owner_write(slot_no, None, slot.route_number);
+                slot.writes.push(write);
                 self.commits.note_urgent(slot_no);
             } else if slot.lags() {
                 self.commits.note_urgent(slot_no);

@@ -3,6 +3,7 @@
 
 use super::effect::Effect;
 use super::session::Sub;
+use super::shared::Onward;
 use super::slot::{Body, Phase};
 use super::{Shard, View};
 use crate::message::Message;
@@ -182,14 +183,11 @@ impl Shard {
                 .or_else(|| self.member(slot_no, group, filter, able));
             match member.and_then(|e| e.sub.durable.map(|o| (e.session, o))) {
                 Some((key, options)) => due.push((key, options, true)),
-                None => self.forward(
-                    view,
-                    &body.message,
-                    body.by_filter,
-                    (group, filter),
-                    Some(slot_no),
-                    fx,
-                ),
+                None => {
+                    let how = Onward::FromInbox(slot_no);
+                    let group = (&**group, &**filter);
+                    self.forward(view, &body.message, body.by_filter, group, how, fx);
+                }
             }
         }
         if due.is_empty() && target.shared.is_empty() {

@@ -61,8 +61,7 @@ impl Shard {
             }
         }
         let mut slot = Slot::new(position);
-        // Above all that earlier owners have said, by the log or by a link.
-        slot.route_number = view.routes.highest(slot_no).max(view.now << 16);
+        slot.route_number = view.routes.next_owner(slot_no, view.now);
         self.slots.insert(slot_no, slot);
         self.delete_leftovers(slot_no, &found);
         let marked: rustc_hash::FxHashSet<&str> =
@@ -271,7 +270,8 @@ impl Shard {
             node: self.config.node.to_string(),
             start: self.config.start,
         };
-        slot.writes.push(owner_write(slot_no, Some(&owner)));
+        let write = owner_write(slot_no, Some(&owner), slot.route_number);
+        slot.writes.push(write);
         self.clear_routes(view, slot_no, fx);
         fx.push(Effect::Opened(slot_no));
         self.admit_parked(view, slot_no, fx);

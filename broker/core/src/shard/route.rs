@@ -236,10 +236,12 @@ impl Shard {
             });
         }
         if let Some(live) = lives.here {
-            routed.reached += self.deliver(view, &live, fx);
+            // Who is a member here is known.
+            routed.reached += self.deliver(view, &live, &mut Vec::new(), fx);
         }
         for (to, mut live) in lives.others {
-            let answers = manner.counted || matches!(to, To::Peer(_));
+            // A shared subscription's may have to go on from there to an inbox.
+            let answers = manner.counted || matches!(to, To::Peer(_)) || !live.shared.is_empty();
             live.answer = manner.token.filter(|_| answers);
             routed.answers += usize::from(live.answer.is_some());
             fx.push(Effect::Live(to, live));

@@ -2,7 +2,7 @@
 //! what a member leaves behind moves on to another.
 
 use super::confirm::Kind;
-use super::effect::{Effect, Live, To, Topic, Write};
+use super::effect::{Effect, Live, To, Token, Topic, Write};
 use super::interest::kinds as wants;
 use super::route::Manner;
 use super::session::Entry;
@@ -14,6 +14,18 @@ use crate::record::{InboxRecord, MessageRecord, Target, encode};
 use crate::routes::{Kinds, SharedHit};
 use isthmus_mqtt::QoS;
 use std::sync::Arc;
+
+/// How a message goes on to another member.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Onward {
+    /// From the inbox of this slot: with its next commit, so that the position passes it and it
+    /// moves in one transaction.
+    FromInbox(u16),
+    /// A live one that somebody waits for: who takes it says so by this token.
+    Awaited(Token),
+    /// What an ended session had of live ones.
+    Alone,
+}
 
 /// The slot whose turn it is, and whether by its inbox.
 fn choose(slots: &[(u16, Kinds)], turn: usize, by_inbox: bool) -> Option<(u16, bool)> {
@@ -76,26 +88,28 @@ impl Shard {
         self.sessions.get(session).is_some_and(|s| s.conn.is_some())
     }
 
-    /// An inbox record or what an ended session had of it goes on to another member. What comes
-    /// from the inbox of slot `from` goes with that slot's next commit, so that the position
-    /// passes it and it moves in one transaction.
+    /// A message goes on to another member; yields whether somebody's word about that is to come.
     pub(super) fn forward(
         &mut self,
         view: View<'_>,
         message: &Arc<Message>,
         by_filter: bool,
         group: (&str, &str),
-        from: Option<u16>,
+        how: Onward,
         fx: &mut Vec<Effect>,
-    ) {
+    ) -> bool {
         let by_inbox = message.qos > QoS::AtMostOnce;
         let hit = view.routes.shared_hit(group.0, group.1);
         let Some((slot, durable)) = hit.and_then(|hit| self.choose(&hit, by_inbox)) else {
             self.counters.inbox_unclaimed += 1;
-            return;
+            return false;
+        };
+        let awaited = match how {
+            Onward::Awaited(token) => Some(token),
+            Onward::FromInbox(_) | Onward::Alone => None,
         };
         if !durable {
-            let live = Live {
+            let mut live = Live {
                 message: message.clone(),
                 all: false,
                 by_filter,
@@ -105,11 +119,12 @@ impl Shard {
             };
             let to = self.home_of(view, slot);
             if to == To::Shard(self.config.shard) {
-                self.deliver(view, &live, fx);
-            } else {
-                fx.push(Effect::Live(to, live));
+                self.deliver(view, &live, &mut Vec::new(), fx);
+                return false;
             }
-            return;
+            live.answer = awaited;
+            fx.push(Effect::Live(to, live));
+            return awaited.is_some();
         }
         let target = Target {
             shared: vec![group],
@@ -127,16 +142,20 @@ impl Shard {
             value: Some(encode(&record)),
             headers: Vec::new(),
         };
-        if let Some(from) = from {
+        if let Onward::FromInbox(from) = how {
             if let Some(slot) = self.slots.get_mut(&from) {
                 slot.writes.push(write);
                 self.commits.note_urgent(from);
             }
-            return;
+            return false;
         }
-        let token = self.token();
-        self.wait(token, Kind::Nothing, 1, None);
+        let token = awaited.unwrap_or_else(|| {
+            let token = self.token();
+            self.wait(token, Kind::Nothing, 1, None);
+            token
+        });
         fx.push(Effect::Write(token, write));
+        awaited.is_some()
     }
 
     /// A member's session ends: its unsent and QoS 1 messages move on.
@@ -175,7 +194,7 @@ impl Shard {
                     &entry.message,
                     entry.share.name.is_some(),
                     (group, filter),
-                    None,
+                    Onward::Alone,
                     fx,
                 );
             }
@@ -224,7 +243,7 @@ impl Shard {
                     &body.message,
                     body.by_filter,
                     (group, filter),
-                    Some(slot_no),
+                    Onward::FromInbox(slot_no),
                     fx,
                 );
             }

@@ -69,8 +69,8 @@ fn a_word_that_comes_before_the_commit_is_not_enough() {
 #[test]
 fn a_publish_is_acknowledged_when_the_other_pod_took_it() {
     let mut w = linked();
-    w.routes.owned(2, 7, Some(5));
-    w.routes.linked(2, "t", Kinds::LIVE, 1, 7);
+    w.routes.owned(2, 0, 7, Some(5));
+    w.routes.linked(2, "t", Kinds::LIVE, 1, (7, Some(5)));
     let a = w.client("a", V5);
     w.connect(a, &Opts::clean()).unwrap();
     for (qos, ack) in [(1, "PUBACK"), (2, "PUBREC")] {

@@ -222,3 +222,40 @@ fn a_shared_delivery_has_the_identifier_of_its_own_subscription() {
         assert_eq!(ids, [[7], [42]]);
     }
 }
+
+/// The last online member leaves while a message is on its way to it: a persistent one keeps it
+/// before it is acknowledged.
+#[test]
+fn what_finds_no_member_any_more_goes_on_to_one_that_keeps_it() {
+    let mut w = World::new();
+    let name_at = |w: &World, at: usize, name: &str| {
+        let names = (0..).map(|n| format!("{name}{n}"));
+        names.into_iter().find(|n| w.shard_for(n) == at).unwrap()
+    };
+    let names = [name_at(&w, 1, "keeps"), name_at(&w, 0, "leaves")];
+    let members = names.map(|name| w.client(&name, V5));
+    for (member, opts) in members.iter().zip([Opts::durable(), Opts::clean()]) {
+        w.connect(*member, &opts).unwrap();
+        w.subscribe(*member, "$share/g/t", 1);
+    }
+    w.disconnect(members[0]);
+    let name = name_at(&w, 1, "pub");
+    let publisher = w.client(&name, V5);
+    w.connect(publisher, &Opts::clean()).unwrap();
+    w.holds.lives = true;
+    w.publish(publisher, "t", 1, "kept");
+    w.disconnect(members[1]);
+    w.holds.inboxes = true;
+    w.holds.lives = false;
+    w.settle();
+    let acknowledged = |w: &mut World| {
+        let got = w.got(publisher);
+        got.iter().any(|got| matches!(got, Got::Ack("PUBACK", ..)))
+    };
+    assert!(!acknowledged(&mut w));
+    w.holds.inboxes = false;
+    w.settle();
+    assert!(acknowledged(&mut w));
+    w.connect(members[0], &Opts::durable()).unwrap();
+    assert_eq!(w.payloads(members[0]), ["kept"]);
+}

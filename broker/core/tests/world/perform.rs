@@ -68,6 +68,11 @@ impl World {
                     self.flights.fetches.push_back((slot, offsets));
                 }
                 Effect::Opened(_) => {}
+                Effect::Answer(token, reached) => {
+                    if let Some(asker) = self.flights.asked.remove(&(at, token)) {
+                        self.answer(asker, reached);
+                    }
+                }
                 Effect::Refresh(token) => self.flights.refreshes.push_back((at, token)),
                 Effect::Close(conn) => closing.push(conn),
                 Effect::Resume(conn) => {

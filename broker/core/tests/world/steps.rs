@@ -2,7 +2,7 @@
 
 use super::{World, with_shard};
 use isthmus_core::Message;
-use isthmus_core::shard::{Effect, Live, Position, Token, Topic, Transact, Uplink, Write};
+use isthmus_core::shard::{Effect, Live, Position, Taken, Token, Topic, Transact, Uplink, Write};
 use isthmus_mqtt::ReasonCode;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -44,6 +44,8 @@ pub(super) struct Flights {
     unconfirmed: BTreeMap<Pipe, VecDeque<(usize, Item)>>,
     pub(super) commits: Vec<Committing>,
     pub(super) lives: VecDeque<(usize, usize, Live)>,
+    /// Who waits for the answer to a live message that went on: by shard and token.
+    pub(super) asked: BTreeMap<(usize, Token), (usize, Token)>,
     pub(super) fetches: VecDeque<(u16, Vec<i64>)>,
     pub(super) refreshes: VecDeque<(usize, Token)>,
 }
@@ -170,10 +172,17 @@ impl World {
             }
             Step::Live => {
                 let (from, to, live) = self.flights.lives.pop_front().unwrap();
-                let reached = with_shard!(self, to, |shard, view, fx| shard.live(view, &live, fx));
-                if let Some(token) = live.answer {
-                    with_shard!(self, from, |shard, view, fx| shard
-                        .live_answered(view, token, reached, fx));
+                match with_shard!(self, to, |shard, view, fx| shard.live(view, &live, fx)) {
+                    Taken::Now(reached) => {
+                        if let Some(token) = live.answer {
+                            self.answer((from, token), reached);
+                        }
+                    }
+                    Taken::Later(token) => {
+                        if let Some(answer) = live.answer {
+                            self.flights.asked.insert((to, token), (from, answer));
+                        }
+                    }
                 }
             }
             Step::Read(slot) => drop(self.read_one(*slot)),
@@ -195,6 +204,11 @@ impl World {
             }
             Step::Receive(conn) => self.receive(*conn),
         }
+    }
+
+    pub(super) fn answer(&mut self, (at, token): (usize, Token), reached: usize) {
+        with_shard!(self, at, |shard, view, fx| shard
+            .live_answered(view, token, reached, fx));
     }
 
     pub(crate) fn read_one(&mut self, slot: u16) -> bool {
