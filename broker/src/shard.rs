@@ -325,7 +325,7 @@ impl Worker {
                 Ok(())
             }
             Event::Named(slot) => {
-                self.act(|core, view, fx| core.clear_routes(view, slot, fx));
+                self.act(|core, view, fx| core.settle_routes(view, slot, fx));
                 Ok(())
             }
             Event::Close(slot) => {

@@ -78,8 +78,8 @@ struct Known {
     number: u64,
     /// The start of the pod that said so by its link; 0 when the log has said it.
     said_by: u64,
-    /// The log has not yet said that nobody is left.
-    gone: bool,
+    /// None: the log has not yet said that nobody is left.
+    kinds: Kinds,
 }
 
 /// A shared subscription that matches: its group, inner filter and the slots with members.
@@ -229,14 +229,13 @@ impl Routes {
 
     fn note(&mut self, slot: u16, filter: &str, kinds: Kinds, number: u64, said_by: u64) {
         let of_slot = self.of_slot.entry(slot).or_default();
-        let gone = kinds == Kinds::default();
-        if gone && said_by == 0 {
+        if kinds == Kinds::default() && said_by == 0 {
             of_slot.remove(filter);
         } else {
             let known = Known {
                 number,
                 said_by,
-                gone,
+                kinds,
             };
             of_slot.insert(filter.into(), known);
         }
@@ -275,16 +274,18 @@ impl Routes {
         }
     }
 
-    /// The filters that a slot is known for.
+    /// The filters that a slot is known for, and how it wants them.
+    pub fn filters_of(&self, slot: u16) -> impl Iterator<Item = (&str, Kinds)> {
+        let known = self.of_slot.get(&slot).into_iter().flatten();
+        let left = known.filter(|(_, known)| known.kinds != Kinds::default());
+        left.map(|(filter, known)| (&**filter, known.kinds))
+    }
+
+    /// How a slot wants a filter.
     #[must_use]
-    pub fn filters_of(&self, slot: u16) -> Vec<Box<str>> {
-        self.of_slot
-            .get(&slot)
-            .map(|known| {
-                let left = known.iter().filter(|(_, known)| !known.gone);
-                left.map(|(filter, _)| filter.clone()).collect()
-            })
-            .unwrap_or_default()
+    pub fn kinds_of(&self, slot: u16, filter: &str) -> Kinds {
+        let known = self.known(slot, filter);
+        known.map_or(Kinds::default(), |known| known.kinds)
     }
 
     /// Number of filters.

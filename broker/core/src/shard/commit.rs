@@ -33,6 +33,8 @@ pub(super) enum Waiter {
     PubRel { conn: ConnId, packet_id: u16 },
     /// Nobody: a will of QoS 2 may be published.
     Will(Arc<str>, u64),
+    /// Nobody: the id of a QoS 2 publish whose session has ended leaves the changelog.
+    Void(Arc<str>, u16),
 }
 
 /// SUBACK or UNSUBACK, then what is retained.
@@ -193,6 +195,7 @@ impl Shard {
                 Waiter::ConnAck { conn, .. } => self.open(view, conn, &waiter, fx),
                 Waiter::Answer(answer, sync) => self.answer(view, sync, answer, fx),
                 Waiter::Will(client, id) => self.will_written(view, &client, id, fx),
+                Waiter::Void(client, packet_id) => self.forget_qos2(&client, packet_id, fx),
                 Waiter::PubRel { conn, packet_id } => {
                     let Some(found) = self.conns.get_mut(&conn).filter(|c| !c.closing) else {
                         continue;

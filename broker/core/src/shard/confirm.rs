@@ -2,6 +2,7 @@
 //! in the order of each connection, and a publisher's records keep their order over the two
 //! producers (invariants 1 and 2).
 
+use super::commit::Waiter;
 use super::effect::{ConnId, Effect, Token, Topic, Transact, Write};
 use super::session::{Lane, Received, Way};
 use super::{Shard, View};
@@ -182,7 +183,10 @@ impl Shard {
             }
             Kind::Void(client, packet_id) => {
                 self.pending.remove(&token);
-                self.forget_qos2(&client, packet_id, fx);
+                // Not before the end of its session is written: of a session that a crash brings
+                // back it is still known.
+                let slot = self.slot_of(&client);
+                self.commit_for(slot, Waiter::Void(client, packet_id));
             }
             Kind::Nothing => drop(self.pending.remove(&token)),
         }
@@ -311,7 +315,7 @@ impl Shard {
 
     /// Takes the id of a QoS 2 publish out of the changelog, by the producer that put it there,
     /// unless the client's next session uses it already.
-    fn forget_qos2(&mut self, client: &Arc<str>, packet_id: u16, fx: &mut Vec<Effect>) {
+    pub(super) fn forget_qos2(&mut self, client: &Arc<str>, packet_id: u16, fx: &mut Vec<Effect>) {
         let current = self
             .by_client
             .get(client)

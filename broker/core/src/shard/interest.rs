@@ -4,7 +4,7 @@
 use super::connection::Ended;
 use super::effect::{Effect, Topic, Write};
 use super::session::{Entry, Sub};
-use super::slot::{Slot, Wanted};
+use super::slot::{Phase, Slot, Wanted};
 use super::{Shard, View};
 use crate::record::{ROUTE_NUMBER, RouteRecord, SubscriptionRecord, encode};
 use crate::routes::Kinds;
@@ -75,7 +75,8 @@ impl Shard {
         if is == Kinds::default() {
             slot.wanted.remove(filter);
         }
-        if was != is {
+        // While a slot is restored the log knows more: markers that are still to be read.
+        if was != is && slot.phase != Phase::Restoring {
             slot.route(slot_no, filter, is, fx);
             self.commits.note(slot_no);
         }

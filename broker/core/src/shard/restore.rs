@@ -6,6 +6,7 @@ use super::confirm::Kind;
 use super::connect::presence;
 use super::connection::Ended;
 use super::effect::{Effect, Topic, Write};
+use super::interest::kinds;
 use super::session::{Received, Session, Sub};
 use super::slot::{Phase, Slot};
 use super::will::Will;
@@ -272,24 +273,31 @@ impl Shard {
         };
         let write = owner_write(slot_no, Some(&owner), slot.route_number);
         slot.writes.push(write);
-        self.clear_routes(view, slot_no, fx);
+        self.settle_routes(view, slot_no, fx);
         fx.push(Effect::Opened(slot_no));
         self.admit_parked(view, slot_no, fx);
         self.publish_due_wills(view, fx);
         self.flush(fx, true);
     }
 
-    /// What clean sessions of the last owner subscribed to is gone with them. Called again when the
-    /// log has been read up to our own name, behind all that the last owner wrote.
-    pub fn clear_routes(&mut self, view: View<'_>, slot_no: u16, fx: &mut Vec<Effect>) {
+    /// The routes say what the restored sessions want; what clean sessions of the last owner
+    /// subscribed to is gone with them. Called again when the log has been read up to our own name,
+    /// behind all that the last owner wrote.
+    pub fn settle_routes(&mut self, view: View<'_>, slot_no: u16, fx: &mut Vec<Effect>) {
         let serving = |slot: &&mut Slot| slot.phase != Phase::Restoring;
         let Some(slot) = self.slots.get_mut(&slot_no).filter(serving) else {
             return;
         };
-        for filter in view.routes.filters_of(slot_no) {
-            if !slot.wanted.contains_key(&filter) {
-                slot.route(slot_no, &filter, Kinds::default(), fx);
-            }
+        let known = view.routes.filters_of(slot_no).map(|(filter, _)| filter);
+        let gone = known.filter(|filter| !slot.wanted.contains_key(*filter));
+        let gone = gone.map(|filter| (Box::from(filter), Kinds::default()));
+        let wanted = slot
+            .wanted
+            .iter()
+            .map(|(filter, n)| (filter.clone(), kinds(*n)));
+        let wanted = wanted.filter(|(filter, is)| view.routes.kinds_of(slot_no, filter) != *is);
+        for (filter, kinds) in gone.chain(wanted).collect::<Vec<(Box<str>, Kinds)>>() {
+            slot.route(slot_no, &filter, kinds, fx);
         }
         self.commits.note(slot_no);
     }

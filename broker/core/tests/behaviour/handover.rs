@@ -2,6 +2,7 @@
 
 use crate::world::{Filter, Got, Opts, World, with_shard};
 use isthmus_core::record::OWNER_KEY;
+use isthmus_core::routes::Kinds;
 use isthmus_core::shard::Shard;
 use isthmus_mqtt::Version::{V5, V311};
 
@@ -189,4 +190,25 @@ fn who_comes_while_a_slot_is_given_away_is_turned_away() {
         reason: 0x88,
     };
     assert_eq!(w.got(b), [refused, Got::Closed]);
+}
+
+/// A slot's route is not narrowed to what its session records say while markers are still unread:
+/// what is published meanwhile is due to their subscriptions.
+#[test]
+fn a_route_stays_as_the_log_has_it_until_the_inbox_is_read() {
+    let mut w = World::with(2, 1, |_, _| {});
+    let clients = ["a", "b"].map(|name| w.client(name, V5));
+    for (client, qos) in clients.into_iter().zip([0, 1]) {
+        w.connect(client, &Opts::durable()).unwrap();
+        w.subscribe(client, "t", qos);
+        w.pass(2);
+        w.holds.reads = true;
+    }
+    let both = Kinds::LIVE | Kinds::DURABLE;
+    assert_eq!(w.routes.kinds_of(0, "t"), both);
+    w.crash_now();
+    assert_eq!(w.routes.kinds_of(0, "t"), both);
+    w.holds.reads = false;
+    w.settle();
+    assert_eq!(w.routes.kinds_of(0, "t"), both);
 }

@@ -107,15 +107,22 @@ impl Run {
         }
     }
 
-    /// Of each publisher, topic and QoS [MQTT-4.6.0-5].
+    /// Of each publisher, topic and QoS [MQTT-4.6.0-5]. What was published before a subscription
+    /// comes to it when its publisher sends it again, behind later ones.
     pub(crate) fn deliveries_are_in_order(&self) {
         for known in &self.known {
             for topic in TOPICS.into_iter().filter(|t| *t != SHARED_TOPIC) {
                 for qos in 0..3 {
+                    let since = |number: usize| {
+                        known
+                            .subscribed
+                            .iter()
+                            .any(|(filter, since)| *since <= number && matches(filter, topic))
+                    };
                     let same = |payload: &str| {
                         self.messages
                             .iter()
-                            .any(|m| m.payload == payload && m.qos == qos)
+                            .any(|m| m.payload == payload && m.qos == qos && since(m.number))
                     };
                     let payloads = known.all.iter().filter(|(t, p)| t == topic && same(p));
                     in_order(payloads.map(|(_, payload)| &**payload));

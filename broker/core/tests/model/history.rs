@@ -330,6 +330,13 @@ impl Run {
     /// All is done that can be done, and every durable session has been fetched.
     pub(crate) fn come_to_rest(&mut self) {
         self.settle();
+        // Who asked for a clean start and was not answered: its old session may be there still.
+        for client in 0..CLIENTS {
+            if self.known[client].connecting == Some(true) {
+                self.connect(client, true, false, true, false);
+                self.settle();
+            }
+        }
         for round in 0..2 {
             for client in 0..CLIENTS {
                 if self.known[client].durable {

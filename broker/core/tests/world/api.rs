@@ -148,6 +148,10 @@ impl World {
         };
         let connect = bytes(&Packet::Connect(connect), version);
         self.dial(client, connect);
+        self.clients[client].keeps = match version {
+            Version::V5 => opts.expiry.is_some_and(|seconds| seconds > 0),
+            Version::V31 | Version::V311 => !opts.clean,
+        };
     }
 
     /// Connects; yields the CONNACK's session present, or the refusal.

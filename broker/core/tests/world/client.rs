@@ -64,6 +64,8 @@ pub(crate) struct Client {
     pub(crate) receive_maximum: usize,
     pub(crate) maximum_packet: usize,
     pub(crate) connected: bool,
+    /// The session outlives the connection, at the client as well.
+    pub(crate) keeps: bool,
     next_id: u16,
     buffer: Vec<u8>,
 }
@@ -84,6 +86,7 @@ impl Client {
             receive_maximum: 65_535,
             maximum_packet: usize::MAX,
             connected: false,
+            keeps: false,
             next_id: 0,
             buffer: Vec::new(),
         }
@@ -103,7 +106,10 @@ impl Client {
         if self.conn.take().is_some() {
             self.got.push(Got::Closed);
         }
-        self.connected = false;
+        if std::mem::take(&mut self.connected) && !self.keeps {
+            self.received.clear();
+            self.unacked.clear();
+        }
         self.buffer.clear();
         self.open.clear();
     }
