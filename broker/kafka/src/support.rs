@@ -143,6 +143,9 @@ pub(crate) fn consumer_config(bootstrap: &str, extra: &[(String, String)]) -> Cl
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
+        // Where packets are dropped for a while, TCP tries again only after as long once more; a new
+        // connection is there at once.
+        .set("socket.timeout.ms", "5000")
         // Offsets behind an open transaction are asked for again and again.
         .set("retry.backoff.ms", "10")
         .set("retry.backoff.max.ms", "50")

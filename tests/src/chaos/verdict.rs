@@ -219,12 +219,14 @@ impl Judge<'_> {
         if stream.is_will() {
             return self.will_again(message.at);
         }
-        let crash = self.harms.iter().any(|harm| {
-            harm.fault.ends_broker() && since(harm, first.at) && first.at + UNWRITTEN >= harm.begin
+        // Nor is one written while Kafka is away, whose memory goes with the slot.
+        let moves = |harm: &Harm| harm.fault.ends_broker() || harm.fault.scatters();
+        let unwritten = self.harms.iter().any(|harm| {
+            moves(harm) && since(harm, first.at) && first.at + UNWRITTEN >= harm.begin
         });
-        let crash = crash && again.connection > first.connection;
-        crash.then_some(
-            "taken just before a crash, whose acknowledgement was not yet written (QoS 1)",
+        let unwritten = unwritten && again.connection > first.connection;
+        unwritten.then_some(
+            "taken when its acknowledgement could not be written before the slot moved (QoS 1)",
         )
     }
 
@@ -251,14 +253,13 @@ impl Judge<'_> {
         if message.promise != Promise::Withdrawn {
             return;
         }
-        // The broker may not have taken the DISCONNECT when it was killed, nor have written down that
-        // the will is gone.
+        // Nobody acknowledges a DISCONNECT: the broker may not have taken it when it was killed or
+        // stood still, so that the connection was given up, nor have written down that the will is
+        // gone when its slot moved.
         let at = message.at;
-        let near = |harm: &Harm| {
-            harm.fault.ends_broker() && at + UNWRITTEN >= harm.begin && at <= harm.recovered
-        };
+        let near = |harm: &Harm| at + UNWRITTEN >= harm.begin && at <= harm.recovered;
         if self.harms.iter().any(near) {
-            let why = "will published though a DISCONNECT was under way when the broker was killed";
+            let why = "will published though a DISCONNECT was under way in a fault";
             *self.verdict.doubled.entry(why).or_default() += 1;
         } else {
             self.line(stream).misdelivered += 1;
