@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use isthmus_kafka_ffi::member_id;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
@@ -240,14 +241,14 @@ impl GroupHandle {
     pub fn owns(&self, topic: &str, partition: i32) -> bool {
         self.shared
             .term(topic, partition)
-            .is_some_and(|term| term.admitted)
+            .is_some_and(|term| term.admitted())
     }
 
     /// All that is ours to write about.
     #[must_use]
     pub fn owned(&self) -> Vec<TopicPartition> {
         let owned = read(&self.shared.owned);
-        let admitted = owned.iter().filter(|(_, term)| term.admitted);
+        let admitted = owned.iter().filter(|(_, term)| term.admitted());
         admitted.map(|(partition, _)| partition.clone()).collect()
     }
 
@@ -284,11 +285,22 @@ impl GroupHandle {
         Some(group.members().len())
     }
 
-    /// Member and generation, for a transaction; `None` when the membership has ended.
+    /// Member and generation, for a transaction; `None` when the membership has ended, or just
+    /// changes. What was assigned to an earlier member is not ours from here on: a pod that stood
+    /// still for too long may be a new member of a new generation before librdkafka says what
+    /// became of its partitions.
     #[must_use]
     pub fn metadata(&self) -> Option<ConsumerGroupMetadata> {
         let consumer = read(&self.consumer).clone()?;
-        consumer.group_metadata()
+        let before = member_id(consumer.client())?;
+        let metadata = consumer.group_metadata()?;
+        if member_id(consumer.client())? != before {
+            return None;
+        }
+        if !before.is_empty() {
+            self.shared.void(&before);
+        }
+        Some(metadata)
     }
 
     /// Reads a partition from `offset` on. Without an offset it goes on where it was paused.

@@ -221,9 +221,10 @@ impl Judge<'_> {
         }
         // Nor is one written while Kafka is away, whose memory goes with the slot.
         let moves = |harm: &Harm| harm.fault.ends_broker() || harm.fault.scatters();
-        let unwritten = self.harms.iter().any(|harm| {
-            moves(harm) && since(harm, first.at) && first.at + UNWRITTEN >= harm.begin
-        });
+        let unwritten = self
+            .harms
+            .iter()
+            .any(|harm| moves(harm) && since(harm, first.at) && first.at + UNWRITTEN >= harm.begin);
         let unwritten = unwritten && again.connection > first.connection;
         unwritten.then_some(
             "taken when its acknowledgement could not be written before the slot moved (QoS 1)",

@@ -1,6 +1,7 @@
 //! The thread of a group: commands, rebalances, records, in turn.
 
 mod anew;
+mod evicted;
 mod revoking;
 
 use std::collections::HashSet;
@@ -48,6 +49,8 @@ pub(super) struct Member {
     resubscribed: bool,
     /// Whether the parking topic is subscribed.
     parks: bool,
+    /// Subscribed to the parking topic alone, until the group has taken note.
+    claims_nothing: bool,
     /// For what wakes this thread.
     commands: Sender<Command>,
 }
@@ -70,6 +73,7 @@ impl Member {
             revoking: None,
             resubscribed: false,
             parks: true,
+            claims_nothing: false,
             commands,
         }
     }
@@ -170,14 +174,20 @@ impl Member {
             }
             Command::Rebalance => self.divide_anew(),
             Command::Narrow => {
-                self.resubscribed = true;
-                let park: Vec<&str> = self.shared.config.park.iter().map(String::as_str).collect();
-                if park.is_empty() {
-                    self.consumer.unsubscribe();
-                } else {
-                    self.say(self.consumer.subscribe(&park));
-                }
+                self.claims_nothing = false;
+                self.narrow();
             }
+        }
+    }
+
+    /// Subscribes to the parking topic alone.
+    fn narrow(&mut self) {
+        self.resubscribed = true;
+        let park: Vec<&str> = self.shared.config.park.iter().map(String::as_str).collect();
+        if park.is_empty() {
+            self.consumer.unsubscribe();
+        } else {
+            self.say(self.consumer.subscribe(&park));
         }
     }
 
@@ -250,9 +260,11 @@ impl Member {
     }
 
     fn rebalance(&mut self, change: Change) {
+        let claims = self.lose_void(&change);
         match change {
             Change::Assign(mut list) => {
                 let partitions = self.wanted(&list);
+                let member = self.member_id();
                 if self.shared.config.wait_for_resume {
                     // Any place will do: it is paused, and resumed with the right one.
                     self.say(list.set_all_offsets(Offset::Offset(0)));
@@ -267,14 +279,17 @@ impl Member {
                     }
                     self.reading.extend(partitions.iter().cloned());
                 }
-                self.shared.own(&partitions);
-                if partitions.is_empty() {
+                self.shared.own(&partitions, &member);
+                if self.claims_nothing {
+                    self.claim_again();
+                } else if partitions.is_empty() {
                     self.ask_again();
                 }
                 self.shared.say(GroupEvent::Assigned(partitions));
             }
             Change::Revoke(list) => {
-                let partitions = self.wanted(&list);
+                let mut partitions = self.wanted(&list);
+                partitions.retain(|(topic, partition)| self.shared.owns(topic, *partition));
                 self.stop_reading(&partitions);
                 self.revoking = Some(Revoking {
                     list,
@@ -295,6 +310,9 @@ impl Member {
                     self.shared.say(GroupEvent::Lost(partitions));
                 }
             }
+        }
+        if claims {
+            self.claim_nothing();
         }
     }
 

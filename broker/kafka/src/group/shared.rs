@@ -22,11 +22,29 @@ pub(super) enum Command {
 }
 
 /// One assignment of a partition.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Term {
     pub(super) number: u64,
+    /// The id of the member that it was assigned to.
+    member: Arc<str>,
+    standing: Standing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Assigned.
+    Waiting,
     /// It may be written about.
-    pub(super) admitted: bool,
+    Admitted,
+    /// The coordinator had put that member out of the group, and knows this one by another id.
+    Void,
+}
+
+impl Term {
+    /// Whether the partition may be written about.
+    pub(super) fn admitted(&self) -> bool {
+        self.standing == Standing::Admitted
+    }
 }
 
 /// What the group's thread, librdkafka's callbacks and the handles share.
@@ -58,17 +76,49 @@ impl Shared {
         let owned = read(&self.owned);
         let mut all = owned.iter();
         all.find(|((of, number), _)| *number == partition && **of == *topic)
-            .map(|(_, term)| *term)
+            .map(|(_, term)| term.clone())
     }
 
-    pub(super) fn own(&self, partitions: &[TopicPartition]) {
+    pub(super) fn own(&self, partitions: &[TopicPartition], member: &Arc<str>) {
         let number = self.terms.fetch_add(1, Ordering::Relaxed) + 1;
-        let admitted = !self.config.wait_for_admission;
         let mut owned = write(&self.owned);
         for partition in partitions {
-            let term = Term { number, admitted };
-            owned.entry(partition.clone()).or_insert(term);
+            let standing = match self.config.wait_for_admission {
+                true => Standing::Waiting,
+                false => Standing::Admitted,
+            };
+            let member = Arc::clone(member);
+            owned.entry(partition.clone()).or_insert(Term {
+                number,
+                member,
+                standing,
+            });
         }
+    }
+
+    /// Nothing may be written about what was assigned to another member than this.
+    pub(super) fn void(&self, member: &str) {
+        let void = |term: &Term| term.standing != Standing::Void && *term.member != *member;
+        if !read(&self.owned).values().any(void) {
+            return;
+        }
+        for term in write(&self.owned).values_mut().filter(|term| void(term)) {
+            term.standing = Standing::Void;
+        }
+    }
+
+    /// Takes out what was assigned to another member than this.
+    pub(super) fn take_void(&self, member: &str) -> Vec<TopicPartition> {
+        self.void(member);
+        let mut void = Vec::new();
+        write(&self.owned).retain(|partition, term| {
+            let keep = term.standing != Standing::Void;
+            if !keep {
+                void.push(partition.clone());
+            }
+            keep
+        });
+        void
     }
 
     /// Allows writing about a partition in this assignment; false where it has ended.
@@ -77,7 +127,10 @@ impl Shared {
         let found = owned
             .iter_mut()
             .find(|((of, at), term)| *at == partition && **of == *topic && term.number == number);
-        found.map(|(_, term)| term.admitted = true).is_some()
+        let found = found.filter(|(_, term)| term.standing != Standing::Void);
+        found
+            .map(|(_, term)| term.standing = Standing::Admitted)
+            .is_some()
     }
 
     pub(super) fn disown(&self, partitions: &[TopicPartition]) {

@@ -8,6 +8,7 @@
     clippy::print_stdout
 )]
 
+mod evicted;
 mod fencing;
 mod fetch;
 mod group;
