@@ -76,7 +76,10 @@ impl Client {
     pub fn connect(address: &str, options: &Options) -> Self {
         match Self::try_connect(address, options) {
             Ok(client) => client,
-            Err(refusal) => panic!("{} is not let in: {refusal:?}", options.client_id),
+            Err(refusal) => panic!(
+                "{} is not let in at {address}: {refusal:?}",
+                options.client_id
+            ),
         }
     }
 

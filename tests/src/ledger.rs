@@ -32,6 +32,16 @@ fn connect(address: &str, options: &Options, mut give_up: impl FnMut() -> bool) 
     None
 }
 
+/// Connects as soon as the service lets in, as any device does.
+#[track_caller]
+#[must_use]
+pub fn let_in(address: &str, options: &Options) -> Client {
+    match connect(address, options, || false) {
+        Some(client) => client,
+        None => panic!("{}: no connection within {RECOVERY:?}", options.client_id),
+    }
+}
+
 /// Payload of a publisher's message: its number, and a filling that makes sizes differ.
 fn payload(number: u64) -> Vec<u8> {
     let filling = usize::try_from(number * 37 % 400).unwrap();

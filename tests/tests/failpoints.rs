@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use isthmus_tests::ledger::Load;
+use isthmus_tests::ledger::{Load, let_in};
 use isthmus_tests::run;
-use isthmus_tests::{Client, Kafka, Service, Spec, eventually};
+use isthmus_tests::{Kafka, Service, Spec, eventually};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
@@ -137,7 +137,7 @@ fn instance(
         tried.push(trial);
     }
     for options in sessions {
-        let client = Client::connect(&service.address(), &options);
+        let client = let_in(&service.address(), &options);
         assert!(
             client.welcome.session_present,
             "{} was forgotten; {tried:?} on instance {number}",

@@ -56,6 +56,8 @@ pub struct Routes {
     shared: FilterTree<Vec<Group>>,
     of_slot: FxHashMap<u16, FxHashMap<Box<str>, Known>>,
     owners: FxHashMap<u16, Owner>,
+    /// What was known of the owner of a slot that this pod restores, until the log names this pod.
+    before: FxHashMap<u16, Owner>,
     linked: bool,
 }
 
@@ -69,6 +71,20 @@ struct Owner {
     heard: u64,
     /// Its pod; none for this one.
     peer: Option<u16>,
+}
+
+impl Owner {
+    /// A pod owns the slot from this number of changes on; false where a later one is known.
+    fn named(&mut self, number: u64, peer: Option<u16>) -> bool {
+        if number < self.since {
+            return false;
+        }
+        self.since = number;
+        if number >= self.heard {
+            (self.heard, self.peer) = (number, peer);
+        }
+        true
+    }
 }
 
 /// What is known of one slot's interest in one filter.
@@ -166,18 +182,36 @@ impl Routes {
         }
     }
 
-    /// A slot has an owner from this number of changes on: what only the link of an earlier one
-    /// has said is void. `peer`: a pod that is not this one. An owner before the one that is known
-    /// is passed over: the log is late.
+    /// The log names a slot's owner from this number of changes on: what only the link of an
+    /// earlier one has said is void. `peer`: a pod that is not this one. An owner before the one
+    /// that is known is passed over: the log is late.
     pub fn owned(&mut self, slot: u16, number: u64, start: u64, peer: Option<u16>) {
+        if self.owners.entry(slot).or_default().named(number, peer) {
+            self.before.remove(&slot);
+            self.void(slot, number, start);
+        } else if let Some(before) = self.before.get_mut(&slot) {
+            before.named(number, peer);
+        }
+    }
+
+    /// This pod restores a slot, and is its owner as soon as it is open.
+    pub fn claim(&mut self, slot: u16, now: u64, start: u64) {
+        let number = self.next_owner(slot, now);
         let owner = self.owners.entry(slot).or_default();
-        if number < owner.since {
-            return;
+        self.before.insert(slot, *owner);
+        owner.named(number, None);
+        self.void(slot, number, start);
+    }
+
+    /// This pod has the slot no longer: where the log has not named it, the last owner may have the
+    /// slot again, without a word in the log.
+    pub fn unclaim(&mut self, slot: u16) {
+        if let Some(before) = self.before.remove(&slot) {
+            self.owners.insert(slot, before);
         }
-        owner.since = number;
-        if number >= owner.heard {
-            (owner.heard, owner.peer) = (number, peer);
-        }
+    }
+
+    fn void(&mut self, slot: u16, number: u64, start: u64) {
         let known = self.of_slot.get(&slot).into_iter().flatten();
         let void = known.filter(|(_, known)| {
             known.said_by != 0 && known.said_by != start && known.number <= number

@@ -15,12 +15,8 @@ impl Worker {
         term: u64,
     ) -> Result<(), RecordError> {
         self.drop_slot(slot);
-        let start = self.shared.clock.start();
-        {
-            let mut routes = self.shared.routes.write();
-            let number = routes.next_owner(slot, self.shared.clock.now());
-            routes.owned(slot, number, start, None);
-        }
+        let (now, start) = (self.shared.clock.now(), self.shared.clock.start());
+        self.shared.routes.write().claim(slot, now, start);
         self.shared.set_here(slot, true);
         self.act(|core, view, fx| core.restore(view, slot, position, records, fx))?;
         self.serve(slot, position, term);
@@ -49,6 +45,8 @@ impl Worker {
 
     /// Nothing of the slot is known here any more.
     pub(super) fn drop_slot(&mut self, slot: u16) {
+        // Before whoever waits for the slot looks again.
+        self.shared.routes.write().unclaim(slot);
         self.shared.set_here(slot, false);
         self.act(|core, view, fx| core.drop_slot(view, slot, fx));
         if let Some(kafka) = self.shared.kafka.get() {

@@ -6,6 +6,7 @@ use isthmus_mqtt::{Ack, AckType, Packet, QoS, ReasonCode};
 
 use super::Client;
 use super::packets::{self, Event, Filter, Message, Outgoing};
+use crate::SOON;
 
 impl Client {
     /// Sends an acknowledgement.
@@ -47,6 +48,28 @@ impl Client {
             Event::SubAck(acknowledged, codes) if *acknowledged == id => Some(codes.clone()),
             _ => None,
         })
+    }
+
+    /// Subscribes to one filter and expects the QoS to be granted; false when the connection ended
+    /// before that.
+    #[track_caller]
+    pub fn try_subscribe(&mut self, filter: &str, qos: QoS) -> bool {
+        let id = self.new_id();
+        let filters = [Filter::new(filter, qos)];
+        if self
+            .transmit(&packets::subscribe(id, None, &filters))
+            .is_err()
+        {
+            return false;
+        }
+        let answer = self.pick(SOON, |event| match event {
+            Event::SubAck(acknowledged, codes) if *acknowledged == id => Some(codes.clone()),
+            _ => None,
+        });
+        if let Some(codes) = &answer {
+            assert_eq!(codes, &[qos as u8], "subscription to {filter}");
+        }
+        answer.is_some()
     }
 
     /// Subscribes to one filter and expects the QoS to be granted.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use isthmus_mqtt::QoS;
 
-use super::{RECOVERY, connect, number};
+use super::{RECOVERY, connect, let_in, number};
 use crate::client::{Client, Event, Options};
 
 /// The numbers taken, by topic, in order.
@@ -32,8 +32,7 @@ impl Subscriber {
     /// whenever it is disconnected; a clean one expects to stay connected.
     #[must_use]
     pub fn start(address: &str, options: &Options, filter: &str, qos: QoS) -> Self {
-        let mut client = Client::connect(address, options);
-        client.subscribe(filter, qos);
+        let client = subscribed(address, options, filter, qos);
         let shared = Arc::new(Shared::default());
         let thread = {
             let (shared, address, options) =
@@ -81,6 +80,23 @@ impl Subscriber {
             "the persistent session was forgotten"
         );
         self.shared.received.lock().unwrap().clone()
+    }
+}
+
+/// As any device does, it comes again when its slot moves meanwhile.
+#[track_caller]
+fn subscribed(address: &str, options: &Options, filter: &str, qos: QoS) -> Client {
+    let deadline = Instant::now() + RECOVERY;
+    loop {
+        let mut client = let_in(address, options);
+        if client.try_subscribe(filter, qos) {
+            return client;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{}: no subscription within {RECOVERY:?}",
+            options.client_id
+        );
     }
 }
 

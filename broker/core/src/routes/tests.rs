@@ -52,13 +52,34 @@ fn an_owner_that_the_log_names_late_undoes_nothing() {
     routes.owned(1, 8, 200, Some(3));
     routes.linked(1, "b", Kinds::LIVE, 7, (100, Some(2)));
     assert_eq!(kinds(&routes, "b"), [], "a late word of the last owner");
-    routes.owned(1, routes.next_owner(1, 0), 300, None);
+    routes.claim(1, 0, 300);
     routes.owned(1, 8, 200, Some(3));
     assert_eq!(
         routes.peer_of(1),
         None,
         "ours, whatever the log still brings"
     );
+}
+
+/// Else a client here would wait for a slot that the last owner serves, which went on from memory.
+#[test]
+fn a_claim_that_came_to_nothing_leaves_the_last_owner() {
+    let mut routes = Routes::default();
+    routes.owned(1, 8, 200, Some(3));
+    routes.claim(1, 100, 300);
+    assert_eq!(routes.peer_of(1), None);
+    routes.unclaim(1);
+    assert_eq!(routes.peer_of(1), Some(3));
+    routes.linked(1, "a", Kinds::LIVE, 9, (200, Some(3)));
+    assert_eq!(kinds(&routes, "a"), [(1, Kinds::LIVE)]);
+    routes.claim(1, 100, 300);
+    routes.owned(1, 20, 400, Some(2));
+    routes.unclaim(1);
+    assert_eq!(routes.peer_of(1), Some(2), "the log was behind");
+    routes.claim(1, 100, 300);
+    routes.owned(1, routes.highest(1), 300, None);
+    routes.unclaim(1);
+    assert_eq!(routes.peer_of(1), None, "the log has named this pod");
 }
 
 #[test]
