@@ -175,12 +175,14 @@ impl Plan {
             let begin = world.ledger.now();
             let live = world.live_messages.load(Ordering::Relaxed);
             let brokers = fleet.processes();
+            // Nobody serves a slot that is on its way when Kafka goes.
+            let settled = (0..self.brokers).all(|broker| fleet.is_ready(broker));
             eprint!("{:7.1} s  {fault:?} {lasts:?} {target:?}", seconds(begin));
             let moves = fault.harm(lasts, target, kafka, fleet, world);
             let lifted = world.ledger.now();
             let live = world.live_messages.load(Ordering::Relaxed) - live;
             let spared = fault.spares_brokers();
-            if spared && fault != Fault::DropPackets && live < lasts.as_secs() {
+            if spared && settled && fault != Fault::DropPackets && live < lasts.as_secs() {
                 let what = format!("{live} QoS 0 messages in {lasts:?} of {fault:?}");
                 world.ledger.break_promise(what);
             }

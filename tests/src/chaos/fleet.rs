@@ -69,11 +69,16 @@ impl Fleet {
         self.service.get_of(broker, path)
     }
 
-    /// Waits until a broker says that it serves.
+    /// Whether a broker says that it serves.
+    pub(super) fn is_ready(&self, broker: usize) -> bool {
+        self.get(broker, "/readyz")
+            .is_some_and(|(code, _)| code == 200)
+    }
+
+    /// Waits until it does.
     pub(super) fn wait_ready(&self, broker: usize) {
         eventually(&format!("broker {broker} is ready"), START, || {
-            let (code, _) = self.get(broker, "/readyz")?;
-            (code == 200).then_some(())
+            self.is_ready(broker).then_some(())
         });
     }
 

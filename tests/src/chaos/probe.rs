@@ -20,8 +20,8 @@ use crate::{Options, Tail};
 
 /// Between two questions of a probe.
 const ASK: Duration = Duration::from_millis(200);
-/// A probe that waits longer for an answer goes elsewhere.
-const ANSWER: Duration = Duration::from_millis(1_500);
+/// A probe that waits longer for an answer, in milliseconds, goes elsewhere.
+const ANSWER: u64 = 1_500;
 /// For the answer to CONNECT.
 const WELCOME: Duration = Duration::from_secs(3);
 
@@ -34,11 +34,18 @@ pub(super) struct Move {
     pub(super) until: u64,
 }
 
+/// A time without service: from the last word of the broker to the next CONNACK.
+#[derive(Clone, Copy, Debug)]
+struct Gap {
+    from: u64,
+    to: u64,
+}
+
 /// What the probes have seen.
 #[derive(Debug, Default)]
 pub(super) struct Probes {
-    /// When each slot's probe was let in.
-    served: Mutex<BTreeMap<u16, Vec<u64>>>,
+    /// When each slot's probe was not served.
+    gaps: Mutex<BTreeMap<u16, Vec<Gap>>>,
     /// The broker that owns each slot.
     owners: Mutex<BTreeMap<u16, usize>>,
     /// Where probes do not go, since it is harmed.
@@ -46,9 +53,9 @@ pub(super) struct Probes {
 }
 
 impl Probes {
-    fn was_served(&self, slot: u16, at: u64) {
-        let mut served = self.served.lock().unwrap();
-        served.entry(slot).or_default().push(at);
+    fn was_away(&self, slot: u16, gap: Gap) {
+        let mut gaps = self.gaps.lock().unwrap();
+        gaps.entry(slot).or_default().push(gap);
     }
 
     pub(super) fn avoid(&self, broker: Option<usize>) {
@@ -62,17 +69,15 @@ impl Probes {
         owned.map(|(slot, _)| *slot).collect()
     }
 
-    /// How long each of the slots was without service: until its probe was let in for the last time
-    /// before the harm was lifted, or for the first time after that.
+    /// How long each of the slots was without service in all because of this harm. What begins after
+    /// it was lifted is the way back.
     pub(super) fn outages(&self, harm: &Move) -> Vec<u64> {
-        let served = self.served.lock().unwrap();
+        let gaps = self.gaps.lock().unwrap();
         let of = |slot: &u16| {
-            let all = served.get(slot)?;
-            let during = all
-                .iter()
-                .rfind(|at| (harm.begin..=harm.until).contains(at));
-            let end = during.or_else(|| all.iter().find(|at| **at > harm.until))?;
-            Some(end - harm.begin)
+            let due = |gap: &&Gap| gap.to >= harm.begin && gap.from <= harm.until;
+            let during = gaps.get(slot)?.iter().filter(due);
+            let all: u64 = during.map(|gap| gap.to - gap.from.max(harm.begin)).sum();
+            (all > 0).then_some(all)
         };
         harm.slots.iter().filter_map(of).collect()
     }
@@ -90,6 +95,7 @@ pub(super) async fn run(world: Arc<World>, of: u16, slots: u16) {
     let mut options = Options::new(&name(of, slots)).persistent();
     options.keep_alive = 0;
     let mut broker = usize::from(of);
+    let mut heard = world.ledger.now();
     while world.phase() < Phase::Over {
         broker += 1;
         let harmed = *world.probes.harmed.lock().unwrap();
@@ -102,29 +108,31 @@ pub(super) async fn run(world: Arc<World>, of: u16, slots: u16) {
             sleep(Duration::from_millis(20)).await;
             continue;
         };
-        world.probes.was_served(of, world.ledger.now());
-        stay(&world, &mut connection).await;
+        let to = world.ledger.now();
+        world.probes.was_away(of, Gap { from: heard, to });
+        heard = stay(&world, &mut connection).await;
     }
 }
 
-/// Until the connection is lost or silent.
-async fn stay(world: &World, connection: &mut Connection) {
-    let mut heard = Instant::now();
-    let mut ask = heard + ASK;
+/// Until the connection is lost or silent; gives when the broker was heard for the last time.
+async fn stay(world: &World, connection: &mut Connection) -> u64 {
+    let mut heard = world.ledger.now();
+    let mut ask = Instant::now() + ASK;
     loop {
         tokio::select! {
             event = connection.next() => match event {
-                Event::Closed | Event::Disconnect(_) => return,
-                _ => heard = Instant::now(),
+                Event::Closed => return heard,
+                Event::Disconnect(_) => return world.ledger.now(),
+                _ => heard = world.ledger.now(),
             },
             () = sleep_until(ask) => {
-                if heard + ANSWER < Instant::now() {
-                    return;
+                if heard + ANSWER < world.ledger.now() {
+                    return heard;
                 }
                 ask = Instant::now() + ASK;
                 connection.send(&Packet::PingReq).await;
             }
-            () = world.reaches(Phase::Over) => return,
+            () = world.reaches(Phase::Over) => return heard,
         }
     }
 }

@@ -113,7 +113,7 @@ impl Judge<'_> {
                     QoS::ExactlyOnce => None,
                     _ if again => Some("stored again, since the device had sent it again (QoS 1)"),
                     _ if stream.is_will() => self.will_again(message.at),
-                    _ => None,
+                    _ => self.written_again(message.at),
                 };
                 let where_ = format!("stored again at {}:{}", place.partition, place.offset);
                 self.doubled(stream, number, why, &where_);
@@ -219,6 +219,9 @@ impl Judge<'_> {
         if stream.is_will() {
             return self.will_again(message.at);
         }
+        if let Some(why) = self.written_again(message.at) {
+            return Some(why);
+        }
         // Nor is one written while Kafka is away, whose memory goes with the slot.
         let moves = |harm: &Harm| harm.fault.ends_broker() || harm.fault.scatters();
         let unwritten = self
@@ -238,6 +241,17 @@ impl Judge<'_> {
         };
         let near = self.harms.iter().any(near);
         near.then_some("will published again by the broker that came after a crash (QoS 1)")
+            .or_else(|| self.written_again(at))
+    }
+
+    /// A write that Kafka's answer was lost to is repeated by another producer in the end.
+    fn written_again(&self, at: u64) -> Option<&'static str> {
+        let under_way = |harm: &Harm| {
+            let cut = harm.fault.scatters() || harm.fault == Fault::DropPackets;
+            cut && at <= harm.recovered && at + UNWRITTEN >= harm.begin
+        };
+        let under_way = self.harms.iter().any(under_way);
+        under_way.then_some("written again, since Kafka's answer was lost with Kafka (QoS 1)")
     }
 
     fn doubled(&mut self, stream: &Stream, number: usize, why: Option<&'static str>, what: &str) {
