@@ -86,7 +86,7 @@ pub fn start(shared: &Arc<Shared>) -> anyhow::Result<Membership> {
         wait_for_resume: false,
         park: Some(topics.names().directory()),
         ..GroupConfig::new(
-            &shared.config.kafka.bootstrap_servers,
+            &shared.connection,
             &format!("{}.downlink", topics.names().stem()),
             &shared.config.node,
             &[&topic],

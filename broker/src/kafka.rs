@@ -36,9 +36,9 @@ pub fn transactional_ids(topics: &Topics, node: &str) -> [String; 2] {
 pub async fn end_predecessor(shared: &Arc<Shared>) {
     let topics = Topics::new(&shared.config);
     let ends = transactional_ids(&topics, &shared.config.node).map(|id| {
-        let bootstrap = shared.config.kafka.bootstrap_servers.clone();
+        let connection = shared.connection.clone();
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = end_open(&bootstrap, &id) {
+            if let Err(error) = end_open(&connection, &id) {
                 tracing::debug!(%error, id, "what may be open is ended later");
             }
         })
@@ -80,7 +80,7 @@ impl Kafka {
     pub fn start(shared: &Arc<Shared>, group: &GroupHandle) -> anyhow::Result<Self> {
         let config = &shared.config;
         let topics = Topics::new(config);
-        let bootstrap = &config.kafka.bootstrap_servers;
+        let connection = &shared.connection;
         let node = &config.node;
         let [state_id, exact_id] = transactional_ids(&topics, node);
         let max_record_bytes = largest_record(config.limits.max_packet_size);
@@ -93,12 +93,12 @@ impl Kafka {
             ..TransactorSettings::default()
         };
         let to = shared.clone();
-        let producer = Producer::new(bootstrap, node, producing, move |token, outcome| {
+        let producer = Producer::new(connection, node, producing, move |token, outcome| {
             confirmed(&to, token, &outcome);
         })?;
         let to = shared.clone();
         let states = Transactor::new(
-            bootstrap,
+            connection,
             &state_id,
             group.clone(),
             transacting.clone(),
@@ -112,17 +112,23 @@ impl Kafka {
             ..transacting
         };
         let exact = Transactor::new(
-            bootstrap,
+            connection,
             &exact_id,
             group.clone(),
             holding,
             move |token, done| stored_exactly(&to, token, done),
         )?;
         let to = shared.clone();
-        let fetcher = Fetcher::new(bootstrap, node, topics.inbox(), &[], move |slot, bodies| {
-            let slot = u16::try_from(slot).unwrap_or(u16::MAX);
-            to.tell_slot(slot, Event::Bodies(slot, bodies));
-        })?;
+        let fetcher = Fetcher::new(
+            connection,
+            node,
+            topics.inbox(),
+            &[],
+            move |slot, bodies| {
+                let slot = u16::try_from(slot).unwrap_or(u16::MAX);
+                to.tell_slot(slot, Event::Bodies(slot, bodies));
+            },
+        )?;
         Ok(Self {
             topics,
             process: Process {

@@ -1,4 +1,4 @@
-//! `isthmus-broker --config FILE`: one broker process, until SIGTERM or SIGINT.
+//! `isthmus-broker --config FILE [--node NAME] [--advertised HOST:PORT]`: one broker process, until SIGTERM or SIGINT.
 
 use anyhow::Context;
 use clap::Parser;
@@ -18,12 +18,19 @@ struct Arguments {
     /// The configuration that the operator wrote.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// This pod's name, in place of the file's `node`: one file serves all pods.
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// Where the other pods find this one, in place of the file's `peers.advertised`.
+    #[arg(long, value_name = "HOST:PORT")]
+    advertised: Option<String>,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     logs::init()?;
-    let config = BrokerConfig::read(&arguments.config)?;
+    let config =
+        BrokerConfig::read(&arguments.config)?.of_pod(arguments.node, arguments.advertised)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

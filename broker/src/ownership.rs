@@ -55,7 +55,7 @@ impl Ownership {
             park: Some(topics.names().directory()),
             wait_for_admission: true,
             ..GroupConfig::new(
-                &shared.config.kafka.bootstrap_servers,
+                &shared.connection,
                 &format!("{}.slots", topics.names().stem()),
                 &shared.config.node,
                 &[topics.inbox()],

@@ -2,6 +2,7 @@
 //! end listeners first, then clients, then what is owed to Kafka.
 
 mod caches;
+mod knock;
 
 use crate::auth::Authenticator;
 use crate::directory::Directory;
@@ -20,6 +21,7 @@ use caches::{follow_directory, follow_retained};
 use isthmus_config::BrokerConfig;
 use isthmus_core::hash;
 use isthmus_core::record::OwnerRecord;
+use isthmus_kafka::client::Connection;
 use isthmus_kafka::directory::{self, DirectoryWriter, Entry};
 use isthmus_kafka::reader::Reader;
 use parking_lot::{Mutex, RwLock};
@@ -37,6 +39,15 @@ const ANNOUNCE: Duration = Duration::from_secs(10);
 const LEAVE: Duration = Duration::from_secs(3);
 /// How long saying that this pod ends may take.
 const SAID: Duration = Duration::from_secs(1);
+/// What must hold before this process is ready.
+const CONDITIONS: [&str; 6] = [
+    "kafka",
+    "routes",
+    "retained",
+    "directory",
+    "slots",
+    "transactions",
+];
 /// A shard that does not move for so long is stuck.
 const STUCK: Duration = Duration::from_secs(30);
 
@@ -45,6 +56,7 @@ const STUCK: Duration = Duration::from_secs(30);
 /// # Errors
 /// What keeps it from starting: a bad configuration or a taken port.
 pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
+    let connection = Connection::read(&config.kafka)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let shards = shards(&config)?;
@@ -77,7 +89,7 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
         fresh: Fresh::default(),
         directory: Arc::new(Directory::new()),
         metrics: Arc::new(Metrics::new()),
-        readiness: Readiness::new(&["routes", "retained", "directory", "slots", "transactions"]),
+        readiness: Readiness::new(&CONDITIONS),
         shards: ways,
         slots_group: OnceLock::new(),
         ownership: OnceLock::new(),
@@ -90,6 +102,7 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
         links,
         retained_seq: AtomicU64::new(1),
         next_conn: AtomicU64::new(1),
+        connection,
         config,
     });
     let (stop, stopping) = watch::channel(false);
@@ -104,6 +117,7 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
     if let Some((listener, _)) = peers {
         listen_for_pods(&shared, listener);
     }
+    let knocking = tokio::spawn(knock::run(shared.clone()));
     let started = start(&shared, ends, &heartbeats);
     let running = tokio::select! {
         started = started => Some(started?),
@@ -111,6 +125,7 @@ pub async fn run(config: BrokerConfig) -> anyhow::Result<()> {
         _ = interrupt.recv() => None,
     };
     let Some(running) = running else {
+        knocking.abort();
         return Ok(());
     };
     let mut serving = serve(&shared, listeners, &stopping)?;
@@ -151,12 +166,12 @@ fn pod_entry(shared: &Shared, leaving: bool) -> Option<Entry> {
 
 /// Writes what others need to find this pod; without it they cannot link, so it is tried for ever.
 async fn announce(shared: &Arc<Shared>, pod: Entry) {
-    let bootstrap = shared.config.kafka.bootstrap_servers.clone();
+    let connection = shared.connection.clone();
     let topic = Topics::new(&shared.config).names().directory();
     let written = tokio::task::spawn_blocking(move || {
         loop {
             let deadline = Instant::now() + ANNOUNCE;
-            let written = DirectoryWriter::new(&bootstrap, &topic)
+            let written = DirectoryWriter::new(&connection, &topic)
                 .and_then(|writer| writer.write(std::slice::from_ref(&pod), deadline));
             match written {
                 Ok(()) => return,

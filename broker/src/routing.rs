@@ -19,7 +19,7 @@ pub fn follow(
 ) -> anyhow::Result<Reader> {
     let topics = Topics::new(&shared.config);
     let config = ReaderConfig {
-        bootstrap: shared.config.kafka.bootstrap_servers.clone(),
+        connection: shared.connection.clone(),
         name: "routes".to_owned(),
         topic: topics.names().routes(),
         partitions: None,

@@ -13,6 +13,7 @@ use isthmus_core::ownership;
 use isthmus_core::retained::Retained;
 use isthmus_core::routes::Routes;
 use isthmus_core::shard::{Downlink, Live, Token};
+use isthmus_kafka::client::Connection;
 use isthmus_kafka::group::GroupHandle;
 use isthmus_kafka::record::Message;
 use isthmus_mqtt::ReasonCode;
@@ -157,6 +158,8 @@ pub enum Event {
 pub struct Shared {
     /// The configuration.
     pub config: isthmus_config::BrokerConfig,
+    /// Where Kafka is, with what its files said at the start.
+    pub connection: Connection,
     /// The clock.
     pub clock: Clock,
     /// The routing table.

@@ -72,9 +72,9 @@ fn definition(crd: &CustomResourceDefinition, rules: &KindRules) -> Result<Value
     let mut definition = serde_json::to_value(crd)?;
     if let Some(schema) = definition.pointer_mut(SCHEMA) {
         tidy(schema);
-        add(schema, "x-kubernetes-validations", cel(rules.root));
+        add(schema, "x-kubernetes-validations", cel(rules.root, ""));
         if let Some(spec) = schema.pointer_mut("/properties/spec") {
-            add(spec, "x-kubernetes-validations", cel(rules.spec));
+            add(spec, "x-kubernetes-validations", cel(rules.spec, "spec"));
         }
         if let Some(status) = schema.pointer_mut("/properties/status") {
             add(status, "default", json!({"observedGeneration": -1}));
@@ -83,10 +83,20 @@ fn definition(crd: &CustomResourceDefinition, rules: &KindRules) -> Result<Value
     Ok(definition)
 }
 
-fn cel(rules: &[&Rule]) -> Value {
+/// The rules of the schema at the field `at`, each with the field that it says is wrong, where the
+/// schema has it: of `metadata` it says nothing.
+fn cel(rules: &[&Rule], at: &str) -> Value {
     rules
         .iter()
-        .map(|rule| json!({"rule": rule.cel, "message": rule.message}))
+        .map(|rule| {
+            let mut entry = json!({"rule": rule.cel, "message": rule.message});
+            let below = rule.field.strip_prefix(at).unwrap_or_default();
+            let below = below.trim_start_matches('.');
+            if !below.is_empty() && !rule.field.starts_with("metadata") {
+                add(&mut entry, "fieldPath", format!(".{below}").into());
+            }
+            entry
+        })
         .collect()
 }
 

@@ -4,6 +4,7 @@
 //! Every kind goes the same way: dereference, validate (pure), build (pure), apply, report.
 
 pub mod acl;
+pub mod control;
 pub mod crds;
 pub mod directory;
 pub mod fault;

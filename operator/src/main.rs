@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
-use isthmus_operator::crds;
 use isthmus_operator::instance::build::PEERS_PORT;
 use isthmus_operator::local::out::Out;
 use isthmus_operator::local::run::{KafkaChoice, Options, run};
+use isthmus_operator::{control, crds};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
+
+/// A password takes 19 MiB to hash: what one thread has freed is to be another's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The operator of Isthmus: MQTT as a service on Kubernetes with Kafka behind it.
 #[derive(Debug, Parser)]
@@ -24,10 +28,42 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve the resources of a Kubernetes cluster.
+    Run(Run),
     /// Serve resources from files on this machine, without a cluster.
     Local(Local),
     /// Print the resource definitions (crds/isthmus.yaml).
     Crds,
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    /// Look after these namespaces only, with commas between them.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        env = "ISTHMUS_WATCH_NAMESPACES",
+        value_delimiter = ','
+    )]
+    namespaces: Vec<String>,
+    /// The image of brokers whose instance names none.
+    #[arg(long, value_name = "IMAGE", env = "ISTHMUS_BROKER_IMAGE",
+        default_value = concat!("isthmus-broker:", env!("CARGO_PKG_VERSION")))]
+    broker_image: String,
+    /// The port of health and metrics.
+    #[arg(
+        long,
+        value_name = "PORT",
+        env = "ISTHMUS_MONITORING_PORT",
+        default_value_t = 9090
+    )]
+    monitoring_port: u16,
+    /// The name of this pod.
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    pod: Option<String>,
+    /// The namespace of this pod, where the Lease is.
+    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE")]
+    pod_namespace: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -59,6 +95,7 @@ fn main() -> std::process::ExitCode {
     let result = match Arguments::parse().command {
         Command::Crds => print_crds(),
         Command::Local(local) => run_local(local),
+        Command::Run(run) => run_on_cluster(run),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,
@@ -75,6 +112,47 @@ fn print_crds() -> anyhow::Result<()> {
     std::io::stdout()
         .write_all(yaml.as_bytes())
         .context("cannot write to stdout")
+}
+
+fn run_on_cluster(run: Run) -> anyhow::Result<()> {
+    logs()?;
+    let options = control::run::Options {
+        namespaces: run
+            .namespaces
+            .into_iter()
+            .filter(|n| !n.is_empty())
+            .collect(),
+        broker_image: run.broker_image,
+        port: run.monitoring_port,
+        pod: run.pod,
+        namespace: run.pod_namespace,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let result = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        control::run::run(options, signals.next()).await
+    });
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    result
+}
+
+/// On standard error: `ISTHMUS_LOG` filters, `ISTHMUS_LOG_FORMAT` is `text` or `json`.
+fn logs() -> anyhow::Result<()> {
+    let filter = std::env::var("ISTHMUS_LOG").unwrap_or_else(|_| "info".to_owned());
+    let filter = tracing_subscriber::EnvFilter::try_new(&filter)
+        .with_context(|| format!("ISTHMUS_LOG={filter:?}: an example is \"info\""))?;
+    let to = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match std::env::var("ISTHMUS_LOG_FORMAT").as_deref() {
+        Ok("json") => to.json().init(),
+        Ok("text") | Err(_) => to.with_ansi(false).init(),
+        Ok(other) => bail!("ISTHMUS_LOG_FORMAT={other:?}: expected \"text\" or \"json\""),
+    }
+    Ok(())
 }
 
 fn run_local(local: Local) -> anyhow::Result<()> {

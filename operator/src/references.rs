@@ -29,6 +29,32 @@ fn password() -> String {
     "password".to_owned()
 }
 
+/// A key of a Secret in the same namespace that holds the certificates of authorities.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CaRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The key in it.
+    #[serde(default = "ca")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+fn ca() -> String {
+    "ca.crt".to_owned()
+}
+
+/// A Secret in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretName {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
 /// What becomes of Kafka topics when the resource that made them is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]

@@ -2,8 +2,11 @@
 
 pub mod build;
 pub mod password;
+pub mod reconcile;
 pub mod resource;
 pub mod rules;
+mod secret;
+pub mod status;
 pub mod validate;
 
 pub use resource::{MqttUser, MqttUserSpec};

@@ -4,6 +4,7 @@
 mod disk;
 mod link;
 mod node;
+mod secured;
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 pub use node::Node;
+pub use secured::{PASSWORD, Secured, USERNAME};
 
 use crate::records;
 
@@ -57,6 +59,34 @@ impl Kafka {
     #[must_use]
     pub fn fragile(nodes: usize, ways: usize, mebibytes: u64) -> Self {
         Self::start_of(nodes, &SMALL, ways, Some(mebibytes))
+    }
+
+    /// Of one node, with guarded ways in besides the open one.
+    #[must_use]
+    pub fn secured() -> Self {
+        let mut node = Node::new(1, &SMALL, 0, None).secured();
+        node.format(&node.voter(), 1);
+        node.resume();
+        Self { nodes: vec![node] }
+    }
+
+    /// The guarded ways in.
+    #[must_use]
+    pub fn guard(&self) -> &Secured {
+        let guard = self.nodes.first().and_then(Node::guard);
+        guard.expect("a secured Kafka")
+    }
+
+    /// `host:port` where [`USERNAME`] gets in with [`PASSWORD`], over TLS.
+    #[must_use]
+    pub fn bootstrap_by_password(&self) -> String {
+        format!("{}:{}", node::host(), self.guard().password_port)
+    }
+
+    /// `host:port` where a client gets in by its certificate.
+    #[must_use]
+    pub fn bootstrap_by_certificate(&self) -> String {
+        format!("{}:{}", node::host(), self.guard().certificate_port)
     }
 
     fn start_of(nodes: usize, jvm: &[&str], ways: usize, disk: Option<u64>) -> Self {

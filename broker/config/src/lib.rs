@@ -54,6 +54,65 @@ pub struct Kafka {
     /// Goes before parent and system topics.
     #[serde(default)]
     pub topic_prefix: String,
+    /// Kafka is reached over TLS; absent: in plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<KafkaTls>,
+    /// Name and password; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<KafkaSasl>,
+}
+
+/// TLS to Kafka. The files are read once, at the start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KafkaTls {
+    /// PEM file with the authorities that are trusted; absent: those of the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<std::path::PathBuf>,
+    /// PEM file with the client certificate; together with `keyFile`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_file: Option<std::path::PathBuf>,
+    /// PEM file with its private key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<std::path::PathBuf>,
+}
+
+/// Name and password for Kafka. The password is in a file, so that this configuration is no secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KafkaSasl {
+    /// How the password is proved.
+    pub mechanism: SaslMechanism,
+    /// Kafka's user.
+    pub username: String,
+    /// File with the password and nothing else.
+    pub password_file: std::path::PathBuf,
+}
+
+/// A SASL mechanism of Kafka's, under the name that Kafka gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SaslMechanism {
+    /// The password as it is: over TLS only, if at all.
+    #[serde(rename = "PLAIN")]
+    Plain,
+    /// Salted challenge and response.
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// The same with the longer hash.
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+}
+
+impl SaslMechanism {
+    /// Kafka's name for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
 }
 
 /// The listeners that are enabled.
@@ -220,6 +279,12 @@ pub enum ConfigError {
         #[source]
         source: serde_json::Error,
     },
+    /// An address for other brokers, and no port where they are let in.
+    #[error("--advertised is given, but the configuration has no \"peers\"")]
+    NoPeers,
+    /// A value given beside the file is empty.
+    #[error("{0} is empty")]
+    Empty(&'static str),
 }
 
 impl BrokerConfig {
@@ -238,4 +303,33 @@ impl BrokerConfig {
             source,
         })
     }
+
+    /// The configuration of one pod: the file is the same for all pods, name and address are not.
+    ///
+    /// # Errors
+    /// When a value is empty, or an address is given to a broker that is alone.
+    pub fn of_pod(
+        mut self,
+        node: Option<String>,
+        advertised: Option<String>,
+    ) -> Result<Self, ConfigError> {
+        if let Some(node) = node {
+            self.node = filled("--node", node)?;
+        }
+        if let Some(advertised) = advertised {
+            let peers = self.peers.as_mut().ok_or(ConfigError::NoPeers)?;
+            peers.advertised = filled("--advertised", advertised)?;
+        }
+        Ok(self)
+    }
 }
+
+fn filled(name: &'static str, value: String) -> Result<String, ConfigError> {
+    if value.trim().is_empty() {
+        return Err(ConfigError::Empty(name));
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests;

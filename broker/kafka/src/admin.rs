@@ -21,7 +21,7 @@ use rdkafka::types::RDKafkaErrorCode;
 pub use error::AdminError;
 pub use isthmus_kafka_ffi::{ConfigOp, NewTopic};
 
-use crate::client::base_config;
+use crate::client::{Connection, base_config};
 use crate::support::Voice;
 
 /// How long a call may take unless [`Admin::with_timeout`] says otherwise.
@@ -82,11 +82,11 @@ impl Admin {
     ///
     /// # Errors
     /// [`AdminError::Configuration`].
-    pub fn new(bootstrap: &str) -> Result<Self, AdminError> {
-        Self::from_config(&base_config(bootstrap))
+    pub fn new(connection: impl Into<Connection>) -> Result<Self, AdminError> {
+        Self::from_config(&base_config(connection))
     }
 
-    /// As [`Self::new`] with more settings (TLS, SASL) on top of [`base_config`].
+    /// As [`Self::new`] with more settings on top of [`base_config`].
     ///
     /// # Errors
     /// [`AdminError::Configuration`].

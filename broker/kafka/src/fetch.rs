@@ -15,6 +15,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::client::Connection;
 use crate::reader::{AWAY, Found, Solo};
 pub use crate::record::Message;
 use crate::support::{join, lock};
@@ -82,13 +83,13 @@ impl Fetcher {
     /// # Errors
     /// When a setting is wrong; not when Kafka is away.
     pub fn new(
-        bootstrap: &str,
+        connection: impl Into<Connection>,
         name: &str,
         topic: &str,
         extra: &[(String, String)],
         on: impl Fn(u64, Bodies) + Send + Sync + 'static,
     ) -> Result<Self, KafkaError> {
-        let (solo, wake) = Solo::new(bootstrap, name, WAIT_MS, extra)?;
+        let (solo, wake) = Solo::new(&connection.into(), name, WAIT_MS, extra)?;
         let requests = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
         let worker = Worker {

@@ -34,6 +34,7 @@ use self::member::Member;
 pub(crate) use self::offsets::committed;
 use self::rebalance::Rebalances;
 use self::shared::{Command, Shared};
+use crate::client::Connection;
 pub use crate::record::Message;
 use crate::support::{Voice, join, read};
 
@@ -48,8 +49,8 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// What a group is to do.
 #[derive(Clone, Debug)]
 pub struct GroupConfig {
-    /// Kafka's addresses.
-    pub bootstrap: String,
+    /// Where Kafka is.
+    pub connection: Connection,
     /// The group.
     pub group_id: String,
     /// Static membership: the pod. Without it Kafka cannot tell a member that is not in the group
@@ -76,9 +77,14 @@ pub struct GroupConfig {
 impl GroupConfig {
     /// A static member of `group_id` with the usual bounds.
     #[must_use]
-    pub fn new(bootstrap: &str, group_id: &str, instance_id: &str, topics: &[&str]) -> Self {
+    pub fn new(
+        connection: impl Into<Connection>,
+        group_id: &str,
+        instance_id: &str,
+        topics: &[&str],
+    ) -> Self {
         Self {
-            bootstrap: bootstrap.to_owned(),
+            connection: connection.into(),
             group_id: group_id.to_owned(),
             instance_id: Some(instance_id.to_owned()),
             topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),

@@ -32,6 +32,7 @@ use rdkafka::producer::{
 use self::hold::Item;
 pub(crate) use self::hold::permanent;
 use self::lane::{Answer, Lane};
+use crate::client::Connection;
 use crate::record::{self, Record};
 use crate::support::{Voice, join, lock, read, serve, write};
 
@@ -125,7 +126,7 @@ impl Producer {
     /// # Errors
     /// When a setting is wrong; not when Kafka is away.
     pub fn new(
-        bootstrap: &str,
+        connection: impl Into<Connection>,
         client_id: &str,
         settings: ProducerSettings,
         done: impl Fn(u64, Outcome) + Send + Sync + 'static,
@@ -145,7 +146,7 @@ impl Producer {
             wake,
         });
         let builder = Builder {
-            bootstrap: bootstrap.to_owned(),
+            connection: connection.into(),
             client_id: client_id.to_owned(),
             settings,
             core: Arc::clone(&core),
@@ -299,7 +300,7 @@ impl Handle {
 
 /// Makes clients.
 struct Builder {
-    bootstrap: String,
+    connection: Connection,
     client_id: String,
     settings: ProducerSettings,
     core: Arc<Core>,
@@ -307,7 +308,7 @@ struct Builder {
 
 impl Builder {
     fn build(&self) -> Result<Handle, KafkaError> {
-        let mut config = crate::client::base_config(&self.bootstrap);
+        let mut config = self.connection.config();
         config
             .set("client.id", &self.client_id)
             .set("acks", "all")

@@ -20,6 +20,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 pub(crate) use self::solo::{AWAY, Ends, Found, Solo};
 pub use self::tip::Tip;
+use crate::client::Connection;
 pub use crate::record::Message;
 use crate::support::join;
 
@@ -45,15 +46,15 @@ pub enum ReadError {
 /// What to read.
 #[derive(Clone, Debug)]
 pub struct ReaderConfig {
-    /// Kafka's addresses.
-    pub bootstrap: String,
+    /// Where Kafka is.
+    pub connection: Connection,
     /// The client's name in logs and on the broker.
     pub name: String,
     /// Kafka topic.
     pub topic: String,
     /// Its partitions; absent: all that it has at the start.
     pub partitions: Option<Vec<i32>>,
-    /// Further settings of librdkafka (TLS, SASL).
+    /// Further settings of librdkafka.
     pub extra: Vec<(String, String)>,
 }
 
@@ -84,12 +85,12 @@ impl Reader {
         on: impl Fn(ReaderEvent) + Send + Sync + 'static,
     ) -> Result<Self, KafkaError> {
         let (solo, wake) = Solo::new(
-            &config.bootstrap,
+            &config.connection,
             &config.name,
             FOLLOW_WAIT_MS,
             &config.extra,
         )?;
-        let ends = Ends::new(&config.bootstrap, &config.name, &config.extra)?;
+        let ends = Ends::new(&config.connection, &config.name, &config.extra)?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new()
@@ -212,14 +213,15 @@ impl Restorer {
     /// # Errors
     /// When a setting is wrong.
     pub fn new(
-        bootstrap: &str,
+        connection: impl Into<Connection>,
         name: &str,
         extra: &[(String, String)],
     ) -> Result<Self, KafkaError> {
-        let (solo, _) = Solo::new(bootstrap, name, END_WAIT_MS, extra)?;
+        let connection = &connection.into();
+        let (solo, _) = Solo::new(connection, name, END_WAIT_MS, extra)?;
         Ok(Self {
             solo,
-            ends: Ends::new(bootstrap, name, extra)?,
+            ends: Ends::new(connection, name, extra)?,
         })
     }
 
@@ -337,13 +339,13 @@ impl Restorer {
 /// # Errors
 /// When it is not done by `deadline`.
 pub fn read_partition_to_end(
-    bootstrap: &str,
+    connection: impl Into<Connection>,
     topic: &str,
     partition: i32,
     deadline: Instant,
     each: impl FnMut(Message),
 ) -> Result<(), ReadError> {
-    Restorer::new(bootstrap, topic, &[])?.read_to_end(topic, &[partition], deadline, each)
+    Restorer::new(connection, topic, &[])?.read_to_end(topic, &[partition], deadline, each)
 }
 
 /// A list of one topic's partitions with their starts.

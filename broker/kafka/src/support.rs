@@ -11,6 +11,8 @@ use rdkafka::{ClientConfig, ClientContext};
 
 use isthmus_kafka_ffi::MainQueue;
 
+use crate::client::Connection;
+
 /// The same complaint is logged again only after this long.
 const REPEAT: Duration = Duration::from_secs(30);
 /// Different complaints remembered at most.
@@ -136,8 +138,8 @@ pub(crate) fn code(error: &KafkaError) -> RDKafkaErrorCode {
 
 /// What every consumer here has in common: committed records only, positions kept by us, and
 /// room for the largest record.
-pub(crate) fn consumer_config(bootstrap: &str, extra: &[(String, String)]) -> ClientConfig {
-    let mut config = crate::client::base_config(bootstrap);
+pub(crate) fn consumer_config(connection: &Connection, extra: &[(String, String)]) -> ClientConfig {
+    let mut config = connection.config();
     config
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")

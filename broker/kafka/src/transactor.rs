@@ -30,6 +30,7 @@ use rdkafka::error::KafkaError;
 pub use self::predecessor::end_open;
 use self::progress::Progress;
 use self::worker::Worker;
+use crate::client::Connection;
 use crate::group::GroupHandle;
 pub use crate::record::OwnedRecord;
 use crate::support::{Voice, join};
@@ -142,7 +143,7 @@ impl Transactor {
     /// # Errors
     /// When a setting is wrong; not when Kafka is away.
     pub fn new(
-        bootstrap: &str,
+        connection: impl Into<Connection>,
         transactional_id: &str,
         group: GroupHandle,
         settings: TransactorSettings,
@@ -159,7 +160,7 @@ impl Transactor {
         });
         let (changes, received) = channel();
         let maker = session::Maker {
-            bootstrap: bootstrap.to_owned(),
+            connection: connection.into(),
             transactional_id: transactional_id.to_owned(),
             settings,
             shared: Arc::clone(&shared),

@@ -22,6 +22,8 @@ pub(crate) fn config() -> BrokerConfig {
         kafka: Kafka {
             bootstrap_servers: "localhost:9092".into(),
             topic_prefix: String::new(),
+            tls: None,
+            sasl: None,
         },
         listeners: Listeners {
             mqtt: Some(TcpListener {

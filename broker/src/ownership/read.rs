@@ -121,8 +121,8 @@ impl Reading {
         hit("restore", "begun");
         let committed = self.settled(slots, deadline)?;
         hit("restore", "offsets");
-        let bootstrap = &self.shared.config.kafka.bootstrap_servers;
-        let mut restorer = Restorer::new(bootstrap, "restore", &[])?;
+        let connection = &self.shared.connection;
+        let mut restorer = Restorer::new(connection, "restore", &[])?;
         let partitions: Vec<i32> = slots.iter().map(|slot| i32::from(*slot)).collect();
         let mut state: HashMap<i32, BTreeMap<Vec<u8>, Vec<u8>>> = HashMap::new();
         let mut count = 0;
@@ -172,14 +172,14 @@ impl Reading {
         if let (Ok(committed), true) = (glance, predecessors.is_empty()) {
             return Ok(committed);
         }
-        let bootstrap = &self.shared.config.kafka.bootstrap_servers;
+        let connection = &self.shared.connection;
         std::thread::scope(|scope| {
             let ids = predecessors
                 .iter()
                 .flat_map(|node| transactional_ids(&self.topics, node));
             for id in ids {
                 scope.spawn(move || {
-                    if let Err(error) = end_open(bootstrap, &id) {
+                    if let Err(error) = end_open(connection, &id) {
                         tracing::debug!(%error, id, "what it left open is waited for");
                     }
                 });

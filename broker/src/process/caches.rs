@@ -17,7 +17,7 @@ pub(super) fn retained(shared: &Shared) -> ReaderConfig {
 
 fn reader(shared: &Shared, name: &str, topic: String) -> ReaderConfig {
     ReaderConfig {
-        bootstrap: shared.config.kafka.bootstrap_servers.clone(),
+        connection: shared.connection.clone(),
         name: name.to_owned(),
         topic,
         partitions: None,

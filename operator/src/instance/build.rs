@@ -105,6 +105,8 @@ pub fn broker_config(instance: &ValidInstance, place: &Placement, broker: u16) -
         kafka: isthmus_config::Kafka {
             bootstrap_servers: place.bootstrap_servers.clone(),
             topic_prefix: instance.topic_prefix.clone(),
+            tls: None,
+            sasl: None,
         },
         listeners: isthmus_config::Listeners {
             mqtt: instance.mqtt.map(|port| TcpListener {

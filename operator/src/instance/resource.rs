@@ -10,8 +10,14 @@
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::access::{KafkaSasl, KafkaTls};
+use super::deployment::{
+    DisruptionBudget, ListenerService, NetworkPolicy, Pod, PullPolicy, PullSecret,
+};
 use super::limits::Limits;
+use super::monitoring::Monitoring;
 use super::status::MqttInstanceStatus;
 use crate::acl::AclRule;
 use crate::references::DeletionPolicy;
@@ -80,6 +86,21 @@ pub struct MqttInstanceSpec {
     /// Reconciling is paused; what runs goes on.
     #[serde(default)]
     pub suspend: bool,
+    /// The broker's image; absent: the one that this release of the operator belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub image: Option<String>,
+    /// When a node fetches the image.
+    #[serde(default)]
+    pub image_pull_policy: PullPolicy,
+    /// Secrets with credentials of the image's registry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub image_pull_secrets: Vec<PullSecret>,
+    /// CPU and memory of a broker, as in a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::deployment::object")]
+    pub resources: Option<Value>,
     /// Broker processes; 0 stops the service. Not more than `slots`.
     #[serde(default = "two")]
     #[schemars(range(min = 0, max = 256))]
@@ -105,6 +126,15 @@ pub struct MqttInstanceSpec {
     /// Health and metrics.
     #[serde(default)]
     pub monitoring: Monitoring,
+    /// What the broker pods have besides.
+    #[serde(default)]
+    pub pod: Pod,
+    /// Whether evictions take one broker at a time.
+    #[serde(default)]
+    pub pod_disruption_budget: DisruptionBudget,
+    /// Whether a policy says who may reach the brokers.
+    #[serde(default)]
+    pub network_policy: NetworkPolicy,
     /// `Delete`: internal and system topics go with the instance; parent topics never do.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
@@ -137,6 +167,8 @@ pub struct MqttListener {
     /// The port.
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
+    /// How it is reached.
+    pub service: ListenerService,
 }
 
 impl Default for MqttListener {
@@ -144,6 +176,7 @@ impl Default for MqttListener {
         Self {
             enabled: true,
             port: 1883,
+            service: ListenerService::default(),
         }
     }
 }
@@ -160,6 +193,8 @@ pub struct WsListener {
     /// The path of the HTTP request.
     #[schemars(length(max = 256))]
     pub path: String,
+    /// How it is reached.
+    pub service: ListenerService,
 }
 
 impl Default for WsListener {
@@ -168,6 +203,7 @@ impl Default for WsListener {
             enabled: false,
             port: 8083,
             path: "/mqtt".to_owned(),
+            service: ListenerService::default(),
         }
     }
 }
@@ -183,6 +219,12 @@ pub struct Kafka {
     #[serde(default)]
     #[schemars(length(max = 100))]
     pub topic_prefix: String,
+    /// TLS to Kafka; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<KafkaTls>,
+    /// Name and password for Kafka; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<KafkaSasl>,
     /// The topics that cloud applications use.
     #[serde(default)]
     pub system_topics: SystemTopics,
@@ -265,19 +307,4 @@ pub struct Authentication {
         "x-kubernetes-list-map-keys" = ["topic", "action"],
     ))]
     pub anonymous_acl: Option<Vec<AclRule>>,
-}
-
-/// Health and metrics.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Monitoring {
-    /// The port of `/healthz`, `/readyz` and `/metrics`.
-    #[schemars(range(min = 1, max = 65535))]
-    pub port: u16,
-}
-
-impl Default for Monitoring {
-    fn default() -> Self {
-        Self { port: 9090 }
-    }
 }

@@ -75,3 +75,9 @@ pub struct KafkaStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topics: Option<i32>,
 }
+
+impl crate::control::status::Report for MqttInstanceStatus {
+    fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+}

@@ -1,6 +1,15 @@
 //! From the written `MqttInstance` to one that `build` can rely on. Pure.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::access::{KafkaSasl, KafkaTls};
+use super::build::PEERS_PORT;
+use super::deployment::{ListenerService, Pod, PullPolicy, PullSecret, ServiceType, TrafficPolicy};
 use super::limits;
+use super::monitoring::{Monitoring, PodMonitor, PrometheusRule};
+use super::objects::CONFIG_HASH;
 use super::resource::{Listeners, MqttInstance, MqttInstanceSpec, Session};
 use super::rules;
 use crate::acl;
@@ -28,6 +37,10 @@ pub struct ValidInstance {
     pub monitoring: u16,
     /// Kafka, as written.
     pub bootstrap_servers: String,
+    /// TLS to Kafka.
+    pub kafka_tls: Option<KafkaTls>,
+    /// Name and password for Kafka.
+    pub kafka_sasl: Option<KafkaSasl>,
     /// Goes before parent and system topics.
     pub topic_prefix: String,
     /// Partitions of each system topic.
@@ -46,6 +59,35 @@ pub struct ValidInstance {
     pub authentication: isthmus_config::Authentication,
     /// What becomes of internal and system topics with the instance.
     pub deletion_policy: DeletionPolicy,
+    /// What only a cluster knows.
+    pub deployment: Deployment,
+}
+
+/// The part of an instance that only a cluster knows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deployment {
+    /// The broker's image, when it is not the operator's own release.
+    pub image: Option<String>,
+    /// When a node fetches it.
+    pub pull_policy: PullPolicy,
+    /// Credentials for it.
+    pub pull_secrets: Vec<PullSecret>,
+    /// CPU and memory, as in a container.
+    pub resources: Option<Value>,
+    /// How the MQTT listener is reached.
+    pub mqtt: ListenerService,
+    /// How the WebSocket listener is reached.
+    pub ws: ListenerService,
+    /// What the pods have besides.
+    pub pod: Pod,
+    /// Whether evictions take one broker at a time.
+    pub disruption_budget: bool,
+    /// Whether a policy says who may reach the brokers.
+    pub network_policy: bool,
+    /// Whether and how Prometheus collects the metrics.
+    pub pod_monitor: PodMonitor,
+    /// Whether and when Prometheus warns.
+    pub prometheus_rule: PrometheusRule,
 }
 
 /// Checks everything that the instance alone tells; `previous` is the one applied before.
@@ -62,8 +104,12 @@ pub fn validate(
 
     rules::NAME.check(legal_name(&name), &mut faults);
     rules::REPLICAS_SLOTS.check(spec.replicas <= spec.slots, &mut faults);
+    let image = spec.image.as_deref();
+    rules::IMAGE.check(image.is_none_or(legal_image), &mut faults);
     listeners(spec, &mut faults);
     kafka(spec, &mut faults);
+    pods(&spec.pod, &mut faults);
+    monitoring(&spec.monitoring, &mut faults);
     if let Some(previous) = previous {
         let (old, new) = (&previous.spec, spec);
         rules::SLOTS.check(old.slots == new.slots, &mut faults);
@@ -99,6 +145,8 @@ pub fn validate(
         ws: ws.enabled.then(|| (ws.port, ws.path.clone())),
         monitoring: spec.monitoring.port,
         bootstrap_servers: spec.kafka.bootstrap_servers.clone(),
+        kafka_tls: spec.kafka.tls.clone(),
+        kafka_sasl: spec.kafka.sasl.clone(),
         topic_prefix: spec.kafka.topic_prefix.clone(),
         system_partitions: spec.kafka.system_topics.partitions,
         system_replication_factor: spec.kafka.system_topics.replication_factor,
@@ -108,6 +156,19 @@ pub fn validate(
         limits,
         authentication,
         deletion_policy: spec.deletion_policy,
+        deployment: Deployment {
+            image: spec.image.clone(),
+            pull_policy: spec.image_pull_policy,
+            pull_secrets: spec.image_pull_secrets.clone(),
+            resources: spec.resources.clone(),
+            mqtt: mqtt.service.clone(),
+            ws: ws.service.clone(),
+            pod: spec.pod.clone(),
+            disruption_budget: spec.pod_disruption_budget.enabled,
+            network_policy: spec.network_policy.enabled,
+            pod_monitor: spec.monitoring.pod_monitor.clone(),
+            prometheus_rule: spec.monitoring.prometheus_rule.clone(),
+        },
     })
 }
 
@@ -126,6 +187,10 @@ fn legal_name(name: &str) -> bool {
         && name
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn legal_image(image: &str) -> bool {
+    !image.is_empty() && image.bytes().all(|b| b.is_ascii_graphic())
 }
 
 fn listeners(spec: &MqttInstanceSpec, faults: &mut Vec<Fault>) {
@@ -149,6 +214,54 @@ fn listeners(spec: &MqttInstanceSpec, faults: &mut Vec<Fault>) {
         .bytes()
         .all(|b| b.is_ascii_graphic() && !b"?#".contains(&b));
     rules::PATH.check(ws.path.starts_with('/') && visible, faults);
+    rules::PEERS_PORT.check(!ports.contains(&PEERS_PORT), faults);
+    services(&mqtt.service, &ws.service, faults);
+}
+
+fn services(mqtt: &ListenerService, ws: &ListenerService, faults: &mut Vec<Fault>) {
+    let inside = |service: &ListenerService| service.kind == ServiceType::ClusterIP;
+    let node_port = |service: &ListenerService| !inside(service) || service.node_port.is_none();
+    rules::MQTT_NODE_PORT.check(node_port(mqtt), faults);
+    rules::WS_NODE_PORT.check(node_port(ws), faults);
+    let differ = mqtt.node_port.is_none() || mqtt.node_port != ws.node_port;
+    rules::NODE_PORTS.check(differ, faults);
+    let balancer = |service: &ListenerService| {
+        service.kind == ServiceType::LoadBalancer
+            || (service.load_balancer_class.is_none()
+                && service.load_balancer_source_ranges.is_empty())
+    };
+    rules::MQTT_LOAD_BALANCER.check(balancer(mqtt), faults);
+    rules::WS_LOAD_BALANCER.check(balancer(ws), faults);
+    let traffic = |service: &ListenerService| {
+        !inside(service) || service.external_traffic_policy == TrafficPolicy::Cluster
+    };
+    rules::MQTT_TRAFFIC.check(traffic(mqtt), faults);
+    rules::WS_TRAFFIC.check(traffic(ws), faults);
+}
+
+fn has_own(labels: &BTreeMap<String, String>) -> bool {
+    let mut own = rules::OWN_LABELS.iter();
+    own.any(|label| labels.contains_key(*label))
+}
+
+fn pods(pod: &Pod, faults: &mut Vec<Fault>) {
+    rules::POD_LABELS.check(!has_own(&pod.labels), faults);
+    let own = pod.annotations.contains_key(CONFIG_HASH);
+    rules::POD_ANNOTATIONS.check(!own, faults);
+}
+
+fn monitoring(monitoring: &Monitoring, faults: &mut Vec<Fault>) {
+    let Monitoring {
+        pod_monitor,
+        prometheus_rule,
+        ..
+    } = monitoring;
+    match pod_monitor.interval.seconds() {
+        Ok(seconds) => rules::INTERVAL.check(seconds > 0, faults),
+        Err(message) => faults.push(Fault::at(rules::INTERVAL.field, message)),
+    }
+    rules::POD_MONITOR_LABELS.check(!has_own(&pod_monitor.labels), faults);
+    rules::PROMETHEUS_RULE_LABELS.check(!has_own(&prometheus_rule.labels), faults);
 }
 
 fn kafka(spec: &MqttInstanceSpec, faults: &mut Vec<Fault>) {

@@ -56,7 +56,10 @@ pub fn ensure(folder: &Folder, instance: &str) -> Result<Authority, AuthorityErr
 }
 
 /// Certificate and key, in PEM.
-fn make(instance: &str) -> Result<(String, String), rcgen::Error> {
+///
+/// # Errors
+/// When no key can be made.
+pub fn make(instance: &str) -> Result<(String, String), rcgen::Error> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

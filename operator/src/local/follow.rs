@@ -20,6 +20,7 @@ use super::run::{KafkaChoice, LocalError, Options};
 use super::service::{Service, Status};
 use super::watch::Watch;
 use super::{banner, kafka, ports};
+use crate::instance::ValidInstance;
 use crate::instance::build::{Authority, Placement, broker_configs};
 
 /// Drift is put right this often.
@@ -133,6 +134,11 @@ impl Follower {
                 return;
             }
         };
+        if let Err(fault) = plain(&self.options.kafka, &new.instance) {
+            self.out
+                .line(format!("{fault}\nwhat runs is left as it is"));
+            return;
+        }
         let mut wanted = ports::of_brokers(&new.instance, &self.place);
         let mut faults = ports::doubles(&wanted);
         let status = service.status();
@@ -171,6 +177,19 @@ fn binds(status: &Status, port: &ports::Wanted) -> bool {
             .flatten()
             .any(|bound| *bound == address)
     })
+}
+
+/// Whether the Kafka in the files can be used, where it is to be.
+pub(super) fn plain(kafka: &KafkaChoice, instance: &ValidInstance) -> Result<(), String> {
+    let field = match (&instance.kafka_tls, &instance.kafka_sasl) {
+        _ if *kafka != KafkaChoice::AsWritten => return Ok(()),
+        (None, None) => return Ok(()),
+        (Some(_), _) => "spec.kafka.tls",
+        (None, Some(_)) => "spec.kafka.sasl",
+    };
+    Err(format!(
+        "{field}: local mode reaches Kafka in plain and without a password only: give --kafka HOST:PORT of such a listener, or leave --kafka out to have a Kafka started"
+    ))
 }
 
 pub(super) fn read(files: &[PathBuf], applied: &Applied) -> Result<Desired, Vec<Problem>> {

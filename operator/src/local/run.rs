@@ -17,7 +17,7 @@ use super::applied::Applied;
 use super::authority::AuthorityError;
 use super::desired::Desired;
 use super::folder::{Folder, FolderError};
-use super::follow::{Follower, address, lines, place, read};
+use super::follow::{Follower, address, lines, place, plain, read};
 use super::kafka::{Installation, KafkaError};
 use super::load::Problem;
 use super::out::Out;
@@ -158,6 +158,7 @@ impl Local {
         let applied = Applied::read(&applied_file)
             .map_err(|error| LocalError::Io(applied_file.clone(), error))?;
         let desired = read(&options.files, &applied).map_err(LocalError::Files)?;
+        plain(&options.kafka, &desired.instance).map_err(LocalError::Broker)?;
 
         let pods = Pods::new(&executable, &folder, self.out.clone());
         self.stop_left_overs(&pods, installation.as_ref(), &folder)

@@ -143,3 +143,9 @@ pub struct ParentTopicStatus {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, String>,
 }
+
+impl crate::control::status::Report for ParentTopicStatus {
+    fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+}

@@ -25,11 +25,12 @@ pub fn entries(user: &ValidUser, password_hash: String) -> [Entry; 2] {
     ]
 }
 
-/// The keys of a generated Secret.
+/// The keys of a generated Secret; `address` is `host:port`, or the URI of a listener.
 #[must_use]
 pub fn secret_data(user: &ValidUser, password: &str, address: &str) -> [(&'static str, String); 3] {
+    let (scheme, address) = address.split_once("://").unwrap_or(("mqtt", address));
     let uri = format!(
-        "mqtt://{}:{}@{address}",
+        "{scheme}://{}:{}@{address}",
         percent(&user.username),
         percent(password)
     );
@@ -104,5 +105,7 @@ mod tests {
             data[2],
             ("uri", "mqtt://de%20mo:p%2Fw@localhost:1883".to_owned())
         );
+        let data = secret_data(&user(), "p", "ws://plant-ws.iot.svc:8083/mqtt");
+        assert_eq!(data[2].1, "ws://de%20mo:p@plant-ws.iot.svc:8083/mqtt");
     }
 }

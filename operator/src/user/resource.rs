@@ -114,3 +114,9 @@ pub struct MqttUserStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acl_rules: Option<i32>,
 }
+
+impl crate::control::status::Report for MqttUserStatus {
+    fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+}

@@ -12,6 +12,7 @@ use rustix::process::Signal;
 
 use super::disk::Disk;
 use super::link::Link;
+use super::secured::Secured;
 use crate::run::{self, Process};
 use crate::{eventually, parts, records};
 
@@ -28,6 +29,18 @@ pub struct Node {
     process: Option<Process>,
     pub(super) ways: Vec<Link>,
     disk: Option<Disk>,
+    guard: Option<Secured>,
+}
+
+/// The address that Kafka has: pods reach it at another one than loopback (`ISTHMUS_KAFKA_ADDRESS`).
+pub(super) fn host() -> String {
+    std::env::var("ISTHMUS_KAFKA_ADDRESS").unwrap_or_else(|_| "127.0.0.1".to_owned())
+}
+
+/// Another one for each cluster: 22 characters of base64 that stand for 16 bytes.
+fn cluster_id(voters: &str) -> String {
+    let port = voters.rsplit(':').next().unwrap_or_default();
+    format!("isthmusIsthmus{port:0>7}A")
 }
 
 impl Node {
@@ -44,7 +57,24 @@ impl Node {
             process: None,
             ways: (0..ways).map(|_| Link::new()).collect(),
             disk,
+            guard: None,
         }
+    }
+
+    /// With guarded ways in.
+    pub(super) fn secured(mut self) -> Self {
+        self.guard = Some(Secured::new(&host()));
+        // SASL asks for the name of every address, which takes half a minute without a name server.
+        let names = self.folder.join("hosts");
+        run::write_file(&names, &format!("127.0.0.1 localhost\n{} kafka\n", host()));
+        self.jvm
+            .push(format!("-Djdk.net.hosts.file={}", names.display()));
+        self
+    }
+
+    /// Its guarded ways in, if it has such.
+    pub(super) fn guard(&self) -> Option<&Secured> {
+        self.guard.as_ref()
     }
 
     /// As the quorum's voters name it.
@@ -55,7 +85,7 @@ impl Node {
     /// `host:port`.
     #[must_use]
     pub fn bootstrap(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", host(), self.port)
     }
 
     /// Writes its properties and formats its data folder.
@@ -75,12 +105,22 @@ impl Node {
         }
         let (replicas, in_sync) = (nodes.min(3), if nodes < 3 { 1 } else { 2 });
         let data = self.folder.join("data");
+        let host = host();
+        let (mut guarded, mut accounts) = (String::new(), Vec::new());
+        if let Some(guard) = &self.guard {
+            let (more, more_protocols) = guard.listeners(&host);
+            listeners += &more;
+            advertised += &more;
+            protocols += &more_protocols;
+            guarded = guard.properties(&self.folder);
+            accounts = Secured::accounts();
+        }
         let properties = format!(
             "process.roles=broker,controller\n\
              node.id={id}\n\
              controller.quorum.voters={voters}\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}\n\
+             listeners=PLAINTEXT://{host}:{port},CONTROLLER://127.0.0.1:{controller}{listeners}\n\
+             advertised.listeners=PLAINTEXT://{host}:{port}{advertised}\n\
              listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}\n\
              inter.broker.listener.name=PLAINTEXT\n\
              controller.listener.names=CONTROLLER\n\
@@ -98,7 +138,8 @@ impl Node {
              share.coordinator.state.topic.min.isr={in_sync}\n\
              group.initial.rebalance.delay.ms=0\n\
              log.cleaner.dedupe.buffer.size=16777216\n\
-             log.index.size.max.bytes=1048576\n",
+             log.index.size.max.bytes=1048576\n\
+             {guarded}",
             data.display()
         );
         run::write_file(&self.folder.join("server.properties"), &properties);
@@ -106,8 +147,9 @@ impl Node {
         let mut format = java(&["-Xmx400m"]);
         format
             .arg("kafka.tools.StorageTool")
-            .args(["format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c"])
-            .arg(self.folder.join("server.properties"));
+            .args(["format", "-t", &cluster_id(voters), "-c"])
+            .arg(self.folder.join("server.properties"))
+            .args(accounts);
         let status = Process::start("format", &mut format, &log).wait(START);
         assert!(
             status.success(),

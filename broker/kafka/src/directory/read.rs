@@ -12,7 +12,7 @@ use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
 use super::{DirectoryError, Entry};
 use crate::admin::{AdminError, PAUSE, left};
-use crate::client::base_config;
+use crate::client::{Connection, base_config};
 use crate::support::Voice;
 
 /// Why the directory could not be read.
@@ -58,14 +58,14 @@ impl ReadError {
 /// Kafka does not answer by `deadline`, refuses (no such topic), or holds a record that this
 /// release cannot read.
 pub fn read_all(
-    bootstrap: &str,
+    connection: impl Into<Connection>,
     topic: &str,
     deadline: Instant,
 ) -> Result<BTreeMap<String, Entry>, ReadError> {
-    read_all_from(&base_config(bootstrap), topic, deadline)
+    read_all_from(&base_config(connection), topic, deadline)
 }
 
-/// As [`read_all`] with more settings (TLS, SASL) on top of [`base_config`].
+/// As [`read_all`] with more settings on top of [`base_config`].
 ///
 /// # Errors
 /// As [`read_all`].

@@ -15,7 +15,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::Entry;
 use crate::admin::{AdminError, left};
-use crate::client::base_config;
+use crate::client::{Connection, base_config};
 use crate::support::Voice;
 
 /// How long a wait for confirmations lasts before the deadline is looked at again.
@@ -83,11 +83,11 @@ impl DirectoryWriter {
     ///
     /// # Errors
     /// [`AdminError::Configuration`].
-    pub fn new(bootstrap: &str, topic: &str) -> Result<Self, AdminError> {
-        Self::from_config(&base_config(bootstrap), topic)
+    pub fn new(connection: impl Into<Connection>, topic: &str) -> Result<Self, AdminError> {
+        Self::from_config(&base_config(connection), topic)
     }
 
-    /// As [`Self::new`] with more settings (TLS, SASL) on top of [`base_config`].
+    /// As [`Self::new`] with more settings on top of [`base_config`].
     ///
     /// # Errors
     /// [`AdminError::Configuration`].

@@ -16,14 +16,13 @@ pub(super) fn consumer(
     commands: &Sender<Command>,
 ) -> Result<BaseConsumer<Rebalances>, KafkaError> {
     let config = &shared.config;
-    let mut settings = consumer_config(&config.bootstrap, &[]);
+    let mut settings = consumer_config(&config.connection, &[]);
     settings
         .set("group.id", &config.group_id)
         .set("group.protocol", "classic")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "6000")
-        // A member hears of a rebalance with its heartbeat, twice when a pod ends in order.
-        .set("heartbeat.interval.ms", "250")
+        .set("heartbeat.interval.ms", "1000")
         .set("fetch.wait.max.ms", "100");
     if let Some(instance) = &config.instance_id {
         settings

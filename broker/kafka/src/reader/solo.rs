@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
+use crate::client::Connection;
 use crate::record::{Copier, Message};
 use crate::support::{Voice, consumer_config};
 
@@ -58,12 +59,12 @@ impl ConsumerContext for Quiet {}
 impl Solo {
     /// `wait_ms` is how long Kafka may hold an answer back for want of records.
     pub(crate) fn new(
-        bootstrap: &str,
+        connection: &Connection,
         name: &str,
         wait_ms: u32,
         extra: &[(String, String)],
     ) -> Result<(Self, Sender<()>), KafkaError> {
-        let mut config = consumer_config(bootstrap, extra);
+        let mut config = consumer_config(connection, extra);
         config
             // librdkafka assigns nothing without one; nothing is ever committed to it.
             .set("group.id", format!("{name}.reader"))
@@ -156,24 +157,24 @@ pub(crate) struct Ends {
 
 impl Ends {
     pub(crate) fn new(
-        bootstrap: &str,
+        connection: &Connection,
         name: &str,
         extra: &[(String, String)],
     ) -> Result<Self, KafkaError> {
         Ok(Self {
-            written: Self::client(bootstrap, name, extra, "read_uncommitted")?,
-            stable: Self::client(bootstrap, name, extra, "read_committed")?,
+            written: Self::client(connection, name, extra, "read_uncommitted")?,
+            stable: Self::client(connection, name, extra, "read_committed")?,
         })
     }
 
     /// A client for questions only.
     pub(super) fn client(
-        bootstrap: &str,
+        connection: &Connection,
         name: &str,
         extra: &[(String, String)],
         level: &str,
     ) -> Result<BaseConsumer<Quiet>, KafkaError> {
-        let mut config = consumer_config(bootstrap, extra);
+        let mut config = consumer_config(connection, extra);
         config.set("isolation.level", level);
         config.create_with_context(Quiet(Voice::new(name)))
     }

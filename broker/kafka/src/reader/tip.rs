@@ -27,7 +27,7 @@ impl Tip {
     /// When a setting is wrong.
     pub fn new(config: &ReaderConfig) -> Result<Self, KafkaError> {
         let client = Ends::client(
-            &config.bootstrap,
+            &config.connection,
             &config.name,
             &config.extra,
             "read_committed",

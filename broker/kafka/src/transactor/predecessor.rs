@@ -5,6 +5,8 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer as _};
 
+use crate::client::{Connection, base_config};
+
 /// How long the coordinator may take.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -13,8 +15,11 @@ const WAIT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When Kafka does not answer in time.
-pub fn end_open(bootstrap: &str, transactional_id: &str) -> Result<(), KafkaError> {
-    let producer: BaseProducer = crate::client::base_config(bootstrap)
+pub fn end_open(
+    connection: impl Into<Connection>,
+    transactional_id: &str,
+) -> Result<(), KafkaError> {
+    let producer: BaseProducer = base_config(connection)
         .set("transactional.id", transactional_id)
         .set("transaction.timeout.ms", "10000")
         .set("retry.backoff.ms", "5")

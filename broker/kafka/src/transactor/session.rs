@@ -14,6 +14,7 @@ use rdkafka::producer::{
 
 use super::calls::{Calls, Client};
 use super::{LOOK, OwnedRecord, Shared, TransactorSettings};
+use crate::client::Connection;
 use crate::record;
 use crate::support::{code, lock};
 
@@ -30,7 +31,7 @@ const SLACK: Duration = Duration::from_secs(2);
 
 /// Makes sessions.
 pub(super) struct Maker {
-    pub(super) bootstrap: String,
+    pub(super) connection: Connection,
     pub(super) transactional_id: String,
     pub(super) settings: TransactorSettings,
     pub(super) shared: Arc<Shared>,
@@ -38,7 +39,7 @@ pub(super) struct Maker {
 
 impl Maker {
     fn config(&self) -> ClientConfig {
-        let mut config = crate::client::base_config(&self.bootstrap);
+        let mut config = self.connection.config();
         config
             .set("client.id", &self.transactional_id)
             .set("transactional.id", &self.transactional_id)

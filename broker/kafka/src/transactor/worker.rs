@@ -305,9 +305,9 @@ impl Worker {
 
     /// Whether it was committed. The new session has ended it, so the log has its word on it.
     fn look(&self, lost: &Lost) -> Result<bool, ReadError> {
-        let (bootstrap, extra) = (&self.maker.bootstrap, &self.maker.settings.extra);
+        let (connection, extra) = (&self.maker.connection, &self.maker.settings.extra);
         if let Some((topic, partition, offset)) = &lost.place {
-            let mut log = Restorer::new(bootstrap, &self.maker.transactional_id, extra)?;
+            let mut log = Restorer::new(connection, &self.maker.transactional_id, extra)?;
             let found = log.is_committed(topic, *partition, *offset, Instant::now() + LOOK);
             discard(log);
             return found;
@@ -315,7 +315,7 @@ impl Worker {
         let Some((topic, partition)) = &lost.offset else {
             return Ok(false);
         };
-        let mut config = consumer_config(bootstrap, extra);
+        let mut config = consumer_config(connection, extra);
         config.set("group.id", self.group.group_id());
         let consumer: BaseConsumer = config.create()?;
         let found = group::committed(&consumer, &[(topic, *partition)], LOOK);

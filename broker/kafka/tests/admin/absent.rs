@@ -11,7 +11,7 @@ use super::support;
 #[test]
 fn administration_says_so_within_its_timeout() {
     let started = Instant::now();
-    let admin = Admin::new(&support::nowhere())
+    let admin = Admin::new(support::nowhere())
         .unwrap()
         .with_timeout(Duration::from_secs(2));
     let kind = TopicKind::Parent(ParentType::Normal);

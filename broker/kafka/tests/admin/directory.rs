@@ -19,7 +19,7 @@ fn soon() -> Instant {
 
 /// A new directory topic in the shared Kafka.
 fn topic(kafka: &support::Kafka, name: &str) {
-    let admin = Admin::new(&kafka.bootstrap()).unwrap();
+    let admin = Admin::new(kafka.bootstrap()).unwrap();
     let mut spec = TopicSpec {
         partitions: Some(1),
         ..TopicSpec::new(name, TopicKind::Internal)

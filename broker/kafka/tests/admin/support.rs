@@ -107,7 +107,7 @@ impl Kafka {
 
     fn wait(&self) {
         let end = Instant::now() + Duration::from_secs(90);
-        let admin = Admin::new(&self.bootstrap())
+        let admin = Admin::new(self.bootstrap())
             .unwrap()
             .with_timeout(Duration::from_secs(2));
         while let Err(error) = admin.cluster() {

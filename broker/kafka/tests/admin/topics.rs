@@ -17,7 +17,7 @@ const NORMAL: TopicKind = TopicKind::Parent(ParentType::Normal);
 const ORDERED: TopicKind = TopicKind::Parent(ParentType::PartitionOrdered);
 
 fn admin(kafka: &support::Kafka) -> Admin {
-    Admin::new(&kafka.bootstrap())
+    Admin::new(kafka.bootstrap())
         .unwrap()
         .with_timeout(Duration::from_secs(30))
 }
@@ -122,7 +122,7 @@ fn the_topics_of_an_instance_are_made_once_and_found_unchanged() {
         .find(|(spec, _)| spec.name == directory)
         .unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
-    let writer = DirectoryWriter::new(&kafka.bootstrap(), &directory).unwrap();
+    let writer = DirectoryWriter::new(kafka.bootstrap(), &directory).unwrap();
     writer
         .write(&[Entry::User("u".to_owned(), None)], deadline)
         .unwrap();
@@ -153,7 +153,7 @@ fn an_existing_topic_is_adopted_with_what_is_in_it() {
     let entries: Vec<_> = (0..50)
         .map(|n| Entry::User(format!("u{n}"), None))
         .collect();
-    DirectoryWriter::new(&kafka.bootstrap(), "adopted")
+    DirectoryWriter::new(kafka.bootstrap(), "adopted")
         .unwrap()
         .write(&entries, deadline)
         .unwrap();

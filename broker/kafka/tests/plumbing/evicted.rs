@@ -44,7 +44,7 @@ fn what_was_assigned_before_an_eviction_is_lost() {
     let name = unique("evicted-group");
     let member = |pod: &str| {
         let (sender, received) = events();
-        let mut config = GroupConfig::new(&kafka.bootstrap(), &name, pod, &[&topic]);
+        let mut config = GroupConfig::new(kafka.bootstrap(), &name, pod, &[&topic]);
         config.park = Some(park.clone());
         config.revoke_grace = Duration::from_secs(20);
         // Else a heartbeat may hear of the eviction first.

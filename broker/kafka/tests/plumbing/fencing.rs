@@ -106,7 +106,7 @@ fn nobody_waits_for_what_a_killed_process_left_open() {
     dead.send(record).map_err(|(error, _)| error).unwrap();
     dead.flush(Duration::from_secs(20)).unwrap();
     let start = Instant::now();
-    end_open(&kafka.bootstrap(), &id).unwrap();
+    end_open(kafka.bootstrap(), &id).unwrap();
     assert!(kafka.read(&topic, 1).is_empty());
     println!("ended and read after {:.1?}", start.elapsed());
     assert!(
@@ -126,7 +126,7 @@ fn held_changes_keep_their_order() {
         ..TransactorSettings::default()
     };
     let transactor = Transactor::new(
-        &kafka.bootstrap(),
+        kafka.bootstrap(),
         &bench.id,
         bench.group.handle(),
         settings,

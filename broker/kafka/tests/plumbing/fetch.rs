@@ -28,7 +28,7 @@ fn records_are_found_by_offset() {
     done.take(10_000);
     let (sender, answers) = events();
     let fetcher = Fetcher::new(
-        &kafka.bootstrap(),
+        kafka.bootstrap(),
         "test-fetch",
         &topic,
         &[],

@@ -105,7 +105,7 @@ fn reading_pauses_while_too_much_is_outstanding() {
     done.take(2000);
     let (sender, received) = events();
     let mut config = GroupConfig::new(
-        &kafka.bootstrap(),
+        kafka.bootstrap(),
         &unique("pressure-group"),
         "pod",
         &[&topic],
@@ -138,7 +138,7 @@ fn records_do_not_wait_behind_the_answers_to_commits() {
     let topic = kafka.topic("commits", 1);
     let (producer, _done) = producer(&kafka, ProducerSettings::default());
     let (sender, received) = events();
-    let mut config = GroupConfig::new(&kafka.bootstrap(), &unique("commits"), "pod", &[&topic]);
+    let mut config = GroupConfig::new(kafka.bootstrap(), &unique("commits"), "pod", &[&topic]);
     config.wait_for_resume = false;
     let group = Group::start(config, move |event| sender.send(event).unwrap_or_default()).unwrap();
     received.find(assigned);
@@ -187,7 +187,7 @@ fn an_orderly_leave_hands_over_quickly() {
     let name = unique("handover-group");
     let start_member = |pod: &str| {
         let (sender, received) = events();
-        let mut config = GroupConfig::new(&kafka.bootstrap(), &name, pod, &[&topic]);
+        let mut config = GroupConfig::new(kafka.bootstrap(), &name, pod, &[&topic]);
         config.park = Some(park.clone());
         config.revoke_grace = Duration::from_secs(30);
         let on_event = move |event| sender.send(event).unwrap_or_default();

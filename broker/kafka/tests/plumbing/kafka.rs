@@ -125,7 +125,7 @@ impl Kafka {
 
     fn wait(&self) {
         let end = Instant::now() + Duration::from_secs(90);
-        let consumer: BaseConsumer = client::base_config(&self.bootstrap()).create().unwrap();
+        let consumer: BaseConsumer = client::base_config(self.bootstrap()).create().unwrap();
         while let Err(error) = consumer.fetch_metadata(None, Duration::from_secs(2)) {
             let log = || fs::read_to_string(self.folder.path().join("kafka.log")).unwrap();
             assert!(
@@ -138,7 +138,7 @@ impl Kafka {
 
     pub(crate) fn create(&self, topic: &str, partitions: i32, config: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> =
-            client::base_config(&self.bootstrap()).create().unwrap();
+            client::base_config(self.bootstrap()).create().unwrap();
         let topic = NewTopic {
             name: topic,
             num_partitions: partitions,
@@ -162,7 +162,7 @@ impl Kafka {
         let mut all = Vec::new();
         let wanted: Vec<i32> = (0..partitions).collect();
         let until = Instant::now() + Duration::from_secs(30);
-        reader::Restorer::new(&self.bootstrap(), "test", &[])
+        reader::Restorer::new(self.bootstrap(), "test", &[])
             .unwrap()
             .read_to_end(topic, &wanted, until, |message| all.push(message))
             .unwrap();
@@ -171,7 +171,7 @@ impl Kafka {
 
     /// A client of the test's own.
     pub(crate) fn client(&self) -> ClientConfig {
-        client::base_config(&self.bootstrap())
+        client::base_config(self.bootstrap())
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn producer(
     let (sender, done) = events();
     let report = move |token, outcome| sender.send((token, outcome)).unwrap_or_default();
     (
-        Producer::new(&kafka.bootstrap(), "test", settings, report).unwrap(),
+        Producer::new(kafka.bootstrap(), "test", settings, report).unwrap(),
         done,
     )
 }

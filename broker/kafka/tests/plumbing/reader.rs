@@ -14,7 +14,7 @@ use crate::producer::{number, producer, send};
 
 fn config(kafka: &Kafka, topic: &str) -> ReaderConfig {
     ReaderConfig {
-        bootstrap: kafka.bootstrap(),
+        connection: kafka.bootstrap().into(),
         name: "test-reader".to_owned(),
         topic: topic.to_owned(),
         partitions: None,
@@ -147,7 +147,7 @@ fn a_restore_that_cannot_end_says_so() {
     transactional.begin_transaction().unwrap();
     write(&transactional, &topic, 1);
     let until = Instant::now() + Duration::from_millis(500);
-    let error = read_partition_to_end(&kafka.bootstrap(), &topic, 0, until, drop).unwrap_err();
+    let error = read_partition_to_end(kafka.bootstrap(), &topic, 0, until, drop).unwrap_err();
     println!("{error}");
     transactional
         .abort_transaction(Duration::from_secs(10))
@@ -166,7 +166,7 @@ fn thirty_two_partitions_are_restored_quickly() {
     let all: Vec<i32> = (0..32).collect();
     let until = || Instant::now() + Duration::from_secs(10);
     let start = Instant::now();
-    let mut restorer = Restorer::new(&kafka.bootstrap(), "test", &[]).unwrap();
+    let mut restorer = Restorer::new(kafka.bootstrap(), "test", &[]).unwrap();
     println!("made: {:.1?}", start.elapsed());
     for round in ["cold", "warm", "warm"] {
         let (start, mut count) = (Instant::now(), 0);

@@ -142,7 +142,7 @@ pub(crate) fn patient_member(
 ) -> (Group, Events<GroupEvent>) {
     let (sender, received) = events();
     let name = format!("{inbox}-group");
-    let mut config = GroupConfig::new(&kafka.bootstrap(), &name, pod, &[inbox]);
+    let mut config = GroupConfig::new(kafka.bootstrap(), &name, pod, &[inbox]);
     config.revoke_grace = grace;
     let group = Group::start(config, move |event| sender.send(event).unwrap_or_default()).unwrap();
     (group, received)

@@ -60,6 +60,24 @@ fn values() {
             (
                 with(
                     "listeners",
+                    json!({"mqtt": {"service": {"type": "NodePort", "nodePort": 31883}}}),
+                ),
+                &[],
+            ),
+            (
+                with(
+                    "listeners",
+                    json!({"mqtt": {"service": {"nodePort": 31883}}}),
+                ),
+                &["spec.listeners.mqtt.service.nodePort: needs type NodePort or LoadBalancer"],
+            ),
+            (
+                with("listeners", json!({"ws": {"service": {"nodePort": 31883}}})),
+                &["spec.listeners.ws.service.nodePort: needs type NodePort or LoadBalancer"],
+            ),
+            (
+                with(
+                    "listeners",
                     json!({"mqtt": {"enabled": false}, "ws": {"enabled": true}}),
                 ),
                 &[],
@@ -140,6 +158,110 @@ fn values() {
             (
                 with("authentication", json!({"anonymousAcl": []})),
                 &["spec.authentication.anonymousAcl: needs allowAnonymous: true"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn values_of_a_cluster() {
+    let service = |listener: &str, fields: Value| {
+        let enabled = json!({"enabled": true, "service": fields});
+        with("listeners", json!({listener: enabled}))
+    };
+    let node_port = "needs type NodePort or LoadBalancer";
+    let mqtt_node_port = format!("spec.listeners.mqtt.service.nodePort: {node_port}");
+    let ws_node_port = format!("spec.listeners.ws.service.nodePort: {node_port}");
+    let balancer = "loadBalancerClass and loadBalancerSourceRanges need type: LoadBalancer";
+    let mqtt_balancer = format!("spec.listeners.mqtt.service: {balancer}");
+    let ws_balancer = format!("spec.listeners.ws.service: {balancer}");
+    let traffic = "externalTrafficPolicy: Local needs type NodePort or LoadBalancer";
+    let mqtt_traffic = format!("spec.listeners.mqtt.service.{traffic}");
+    let ws_traffic = format!("spec.listeners.ws.service.{traffic}");
+    let peers = "spec.listeners: 7883 is where the brokers of an instance reach each other: use another port";
+    let labels = "spec.pod.labels: the labels app.kubernetes.io/name, instance and managed-by are the operator's own";
+    let image = "spec.image: must be an image's name, such as example.com/isthmus-broker:1.0, without spaces";
+    check_values(
+        verdict,
+        &[
+            (with("image", json!("example.com:5000/a/b:1@sha256:0")), &[]),
+            (with("image", json!("a b")), &[image]),
+            (with("image", json!("ä")), &[image]),
+            (with("listeners", json!({"mqtt": {"port": 7883}})), &[peers]),
+            (with("listeners", json!({"ws": {"port": 7883}})), &[]),
+            (with("monitoring", json!({"port": 7883})), &[peers]),
+            (
+                service("mqtt", json!({"type": "NodePort", "nodePort": 31883})),
+                &[],
+            ),
+            (
+                service("ws", json!({"type": "LoadBalancer", "nodePort": 31883})),
+                &[],
+            ),
+            (
+                service("mqtt", json!({"nodePort": 31883})),
+                &[&mqtt_node_port],
+            ),
+            (service("ws", json!({"nodePort": 31883})), &[&ws_node_port]),
+            (
+                with(
+                    "listeners",
+                    json!({
+                        "mqtt": {"service": {"type": "NodePort", "nodePort": 31883}},
+                        "ws": {"service": {"type": "NodePort", "nodePort": 31883}},
+                    }),
+                ),
+                &["spec.listeners: the node ports of the listeners must differ"],
+            ),
+            (
+                service(
+                    "mqtt",
+                    json!({
+                        "type": "LoadBalancer", "loadBalancerClass": "example.com/a",
+                        "loadBalancerSourceRanges": ["10.0.0.0/8"], "externalTrafficPolicy": "Local",
+                        "annotations": {"a": "b"},
+                    }),
+                ),
+                &[],
+            ),
+            (
+                service(
+                    "mqtt",
+                    json!({"type": "NodePort", "loadBalancerClass": "a"}),
+                ),
+                &[&mqtt_balancer],
+            ),
+            (
+                service("ws", json!({"loadBalancerSourceRanges": ["10.0.0.0/8"]})),
+                &[&ws_balancer],
+            ),
+            (
+                service("mqtt", json!({"externalTrafficPolicy": "Local"})),
+                &[&mqtt_traffic],
+            ),
+            (
+                service("ws", json!({"externalTrafficPolicy": "Local"})),
+                &[&ws_traffic],
+            ),
+            (
+                with("pod", json!({"labels": {"app.kubernetes.io/part-of": "a"}})),
+                &[],
+            ),
+            (
+                with(
+                    "pod",
+                    json!({"labels": {"app.kubernetes.io/instance": "a"}}),
+                ),
+                &[labels],
+            ),
+            (
+                with(
+                    "pod",
+                    json!({"annotations": {"mqtt.isthmus.dev/config": "a"}}),
+                ),
+                &[
+                    "spec.pod.annotations: the annotation mqtt.isthmus.dev/config is the operator's own",
+                ],
             ),
         ],
     );
