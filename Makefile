@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test chaos bench bench-cluster fuzz lint crds conformance
+.PHONY: help setup run demo test images e2e chaos bench bench-cluster fuzz lint crds chart docs conformance
 
 CARGO ?= cargo
 # Where cargo builds; the same default as cargo's own.
@@ -32,6 +32,19 @@ test: ## Run every test, with all real parts (ISTHMUS_SEED=… repeats a run)
 	@hack/setup test
 	@$(CARGO) build --profile quick --bin isthmus-operator --bin isthmus-broker $(FAILPOINTS)
 	@ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/quick" $(CARGO) test --profile quick --workspace $(FAILPOINTS)
+
+images: ## Build the images isthmus-broker:dev and isthmus-operator:dev as archives
+	@hack/setup e2e
+	@$(CARGO) build --release --bin isthmus-operator --bin isthmus-broker
+	@hack/images '$(TARGET)/release' '$(TARGET)/images'
+
+e2e: ## Test the operator on a real cluster: its own, or that of KUBECONFIG (ARGS='topics::' runs some)
+	@hack/setup e2e
+	@$(CARGO) build --profile quick --bin isthmus-operator --bin isthmus-broker
+	@$(CARGO) test --profile quick -p isthmus-tests --test e2e
+	@images="$$(test -n "$${KUBECONFIG:-}" || hack/images '$(TARGET)/quick' '$(TARGET)/images-quick')"; \
+	    program="$$($(CARGO) test --profile quick -p isthmus-tests --test e2e --no-run --message-format json 2>/dev/null | grep '"name":"e2e"' | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n1)"; \
+	    hack/e2e "$$program" "$$images" $(ARGS)
 
 chaos: ## Three brokers, three Kafka nodes, every fault, a ledger, for DURATION (600, 90s, 5m; BROKERS=1; ISTHMUS_SEED=… repeats)
 	@hack/setup chaos
@@ -64,6 +77,13 @@ crds: ## Write the resource definitions to crds/
 	@mkdir -p crds
 	@$(CARGO) run --quiet --bin isthmus-operator -- crds >crds/.isthmus.yaml.new
 	@mv crds/.isthmus.yaml.new crds/isthmus.yaml
+
+chart: ## Write what is made from the chart and the resource definitions
+	@hack/setup e2e
+	@hack/chart
+
+docs: conformance ## Write the pages that are made from the tests
+	@ISTHMUS_WRITE=1 $(CARGO) test --quiet --profile quick -p isthmus-tests --test e2e page
 
 conformance: ## Write docs/conformance.md from the tests that name the standards' statements
 	@hack/setup run

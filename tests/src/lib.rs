@@ -17,6 +17,7 @@
 
 pub mod chaos;
 pub mod client;
+pub mod cluster;
 pub mod conformance;
 pub mod kafka;
 pub mod ledger;
