@@ -5,6 +5,7 @@
 //! idle operator asks nothing. Invariant: nothing is concluded from what is absent before every store
 //! has been filled once.
 
+pub mod age;
 pub mod apply;
 pub mod backoff;
 pub mod conditions;

@@ -4,7 +4,6 @@
 //! object was changed meanwhile, is no state of the object: it is logged and tried again.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::Resource;
 use kube::runtime::controller::Action;
 
 use super::conditions::{Wanted, set};
@@ -165,15 +164,6 @@ impl Home {
         let uid = self.resource.metadata.uid.as_deref().unwrap_or_default();
         Ok(ctx.kafkas.of(uid, &settings))
     }
-}
-
-/// When an object was made, and its uid: of two the lesser is the older.
-#[must_use]
-pub fn age<K: Resource>(object: &K) -> (i64, String) {
-    let meta = object.meta();
-    let made = meta.creation_timestamp.as_ref();
-    let uid = meta.uid.clone().unwrap_or_default();
-    (made.map_or(0, |made| made.0.as_second()), uid)
 }
 
 /// Looks for a resource's instance, which is to stay; only watched stores are asked.

@@ -20,6 +20,7 @@ use super::report::report;
 use super::resource::MqttInstance;
 use super::status::KafkaStatus;
 use super::{ValidInstance, access, build, validate};
+use crate::control::age::Age;
 use crate::control::apply::{Outcome, apply, remove};
 use crate::control::kafka::Problem;
 use crate::control::stores::all;
@@ -206,16 +207,18 @@ fn same_topics(
     instance: &ValidInstance,
     cluster: Option<&str>,
 ) -> Option<String> {
-    let age = |of: &MqttInstance| {
-        let made = of.metadata.creation_timestamp.as_ref();
-        (made.map_or(0, |made| made.0.as_second()), of.uid())
+    let mine = Age::of(resource);
+    // An instance that has not reached its Kafka yet will find the same one at the same address.
+    let in_cluster = |other: &MqttInstance| match cluster_id(other) {
+        Some(known) => Some(&*known) == cluster,
+        None => other.spec.kafka.bootstrap_servers == instance.bootstrap_servers,
     };
     all(&ctx.stores.instances).find_map(|other| {
         let other = other.0.as_ref().ok()?;
         let same = other.uid() != resource.uid()
-            && cluster_id(other).as_deref() == cluster
+            && in_cluster(other)
             && other.spec.kafka.topic_prefix == instance.topic_prefix
-            && age(other) < age(resource);
+            && Age::of(other) < mine;
         same.then(|| {
             format!(
                 "{}/{}",

@@ -156,8 +156,14 @@ mod tests {
         let shifted = taken(&[wanted("spec.monitoring.port", port - 21, 1, 2)], 1);
         let start = format!("port {port} (spec.monitoring.port of broker 2) is taken: ");
         assert!(shifted[0].starts_with(&start), "{shifted:?}");
-        drop(held);
-        assert!(taken(&[wanted("spec.monitoring.port", port, 0, 0)], 0).is_empty());
+        // One that was let go may be somebody else's at once.
+        let free = (0..20).any(|_| {
+            let held = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = held.local_addr().unwrap().port();
+            drop(held);
+            taken(&[wanted("spec.monitoring.port", port, 0, 0)], 0).is_empty()
+        });
+        assert!(free);
     }
 
     #[test]

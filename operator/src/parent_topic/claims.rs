@@ -1,12 +1,14 @@
 //! Whose a Kafka topic is, when several resources name it: the oldest one's. Pure.
 
+use crate::control::age::Age;
+
 /// A resource that names a Kafka topic: a parent topic, or an instance with its system topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// `ParentTopic namespace/name`.
     pub resource: String,
-    /// When it was made, seconds since 1970, and its uid for those of the same second.
-    pub age: (i64, String),
+    /// The lesser one is the older.
+    pub age: Age,
     /// The Kafka cluster, as far as it is known, and the instance's `namespace/name`.
     pub cluster: Option<String>,
     /// See `cluster`.
@@ -69,7 +71,7 @@ mod tests {
     fn claim(resource: &str, age: i64, instance: &str, topic: &str) -> Claim {
         Claim {
             resource: resource.to_owned(),
-            age: (age, resource.to_owned()),
+            age: Age::at(age, resource),
             cluster: Some("c".to_owned()),
             instance: instance.to_owned(),
             topic: topic.to_owned(),

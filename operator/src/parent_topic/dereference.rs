@@ -9,8 +9,8 @@ use super::resource::ParentTopic;
 use super::validate::effective_name;
 use super::{build, validate};
 use crate::control::Context;
+use crate::control::age::Age;
 use crate::control::stores::{all, get};
-use crate::control::verdict::age;
 use crate::instance::{self, MqttInstance};
 use crate::references::DeletionPolicy;
 
@@ -24,7 +24,7 @@ pub fn claim(ctx: &Context, parent: &ParentTopic) -> Option<Claim> {
     let names = instance::build::names(&instance);
     Some(Claim {
         resource: format!("ParentTopic {}/{}", valid.namespace, valid.name),
-        age: age(parent),
+        age: Age::of(parent),
         cluster: instance::dereference::cluster_id(resource),
         instance: format!("{}/{}", valid.namespace, valid.instance),
         topic: build::kafka_topic(&valid, &names).ok()?,
@@ -64,7 +64,7 @@ fn system_claims(resource: &MqttInstance) -> Vec<Claim> {
     let cluster = instance::dereference::cluster_id(resource);
     let claims = SYSTEM.iter().map(|system| Claim {
         resource: format!("MqttInstance {namespace}/{name}"),
-        age: age(resource),
+        age: Age::of(resource),
         cluster: cluster.clone(),
         instance: format!("{namespace}/{name}"),
         topic: names.of(system),
@@ -93,7 +93,7 @@ mod tests {
         .unwrap();
         let mine = Claim {
             resource: "ParentTopic other/t".to_owned(),
-            age: (i64::MAX, "2".to_owned()),
+            age: Age::at(i64::MAX, "2"),
             cluster: Some("c".to_owned()),
             instance: "other/x".to_owned(),
             topic: "eu.mq2mqtt".to_owned(),

@@ -15,8 +15,9 @@ use super::build::entries;
 use super::resource::MqttUser;
 use super::validate::effective_name;
 use super::{secret, status, validate};
+use crate::control::age::Age;
 use crate::control::stores::all;
-use crate::control::verdict::{Stop, Verdict, age, home};
+use crate::control::verdict::{Stop, Verdict, home};
 use crate::control::{Context, Error, Guarded};
 
 /// One look at one user.
@@ -101,12 +102,12 @@ fn unchanged(user: &MqttUser, username: &str) -> Result<(), Verdict> {
 
 /// An older resource with the same username in the same instance.
 fn older(ctx: &Context, user: &MqttUser, username: &str) -> Option<String> {
-    let mine = age(user);
+    let mine = Age::of(user);
     all(&ctx.stores.users).find_map(|other| {
         let other = other.0.as_ref().ok()?;
         let same = effective_name(other) == username
             && other.namespace() == user.namespace()
             && other.spec.instance_ref == user.spec.instance_ref;
-        (same && age(other) < mine).then(|| other.name_any())
+        (same && Age::of(other) < mine).then(|| other.name_any())
     })
 }
