@@ -351,16 +351,16 @@ impl GroupHandle {
     /// The committed offsets, after every open transaction on them has ended.
     ///
     /// # Errors
-    /// When Kafka did not say until `deadline`, or the membership has ended.
+    /// When Kafka did not say until `deadline`.
     pub fn committed(
         &self,
         partitions: &[(&str, i32)],
         deadline: Instant,
     ) -> Result<Vec<Committed>, KafkaError> {
+        let asking = offsets::asking(&self.shared.config)?;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let consumer = read(&self.consumer).clone().ok_or(KafkaError::Canceled)?;
-            let failure = match committed(&consumer, partitions, left.min(CALL)) {
+            let failure = match committed(&asking, partitions, left.min(CALL)) {
                 Ok(committed) => return Ok(committed),
                 Err(failure) => failure,
             };

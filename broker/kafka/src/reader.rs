@@ -4,7 +4,7 @@
 //! stable offset, which an open transaction holds back, so it is waited for first; the end itself is
 //! told by librdkafka, for the last offsets may be markers that no reader ever sees.
 
-mod solo;
+pub(crate) mod solo;
 mod tip;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -22,7 +22,8 @@ pub(super) fn consumer(
         .set("group.protocol", "classic")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "6000")
-        .set("heartbeat.interval.ms", "1000")
+        // A member hears of a rebalance with its heartbeat.
+        .set("heartbeat.interval.ms", "250")
         .set("fetch.wait.max.ms", "100");
     if let Some(instance) = &config.instance_id {
         settings

@@ -2,6 +2,7 @@
 
 mod anew;
 mod evicted;
+mod pulse;
 mod revoking;
 
 use std::collections::HashSet;
@@ -22,10 +23,9 @@ use super::shared::{Command, Shared};
 use super::{GroupEvent, TopicPartition};
 use crate::record::{Copier, Message};
 use crate::support::write;
-use revoking::Revoking;
+use pulse::Pulse;
+use revoking::{Revoking, Wanted};
 
-/// How long the thread sleeps when nothing wakes it; keeps the membership alive.
-const IDLE: Duration = Duration::from_millis(250);
 /// How soon something that librdkafka was not ready for is tried again.
 const SOON: Duration = Duration::from_millis(5);
 /// Records and bytes given out at once.
@@ -44,7 +44,14 @@ pub(super) struct Member {
     /// Resumed, but librdkafka was not ready.
     resuming: Vec<(TopicPartition, Option<i64>)>,
     kicks: Kicks,
+    pulse: Pulse,
+    /// Asked for by the group, and not yet given up.
+    wanted_back: Option<Wanted>,
     revoking: Option<Revoking>,
+    /// Given up by this member itself, which librdkafka has not heard of yet.
+    giving: HashSet<TopicPartition>,
+    /// Subscribed to the parking topic alone.
+    narrowed: bool,
     /// The subscription is no longer the first one.
     resubscribed: bool,
     /// Whether the parking topic is subscribed.
@@ -70,7 +77,11 @@ impl Member {
             reading: HashSet::new(),
             resuming: Vec::new(),
             kicks: Kicks::default(),
+            pulse: Pulse::new(),
+            wanted_back: None,
             revoking: None,
+            giving: HashSet::new(),
+            narrowed: false,
             resubscribed: false,
             parks: true,
             claims_nothing: false,
@@ -91,12 +102,7 @@ impl Member {
 
     pub(super) fn run(mut self, commands: &Receiver<Command>) {
         loop {
-            let wait = if self.resuming.is_empty() { IDLE } else { SOON };
-            let wait = self.kicks.due().map_or(wait, |due| wait.min(due));
-            let wait = self.revoking.as_ref().map_or(wait, |revoking| {
-                wait.min(revoking.until.saturating_duration_since(Instant::now()))
-            });
-            match commands.recv_timeout(wait) {
+            match commands.recv_timeout(self.rest()) {
                 Ok(command) => {
                     let more = std::iter::from_fn(|| commands.try_recv().ok());
                     for command in std::iter::once(command).chain(more) {
@@ -116,11 +122,26 @@ impl Member {
                     None => return,
                 }
             }
+            self.give_up_when_due();
             self.finish_revoking();
+            self.pulse.serve(&self.consumer);
             self.resume_again();
             self.choke();
             self.kicks.serve(&self.consumer);
         }
+    }
+
+    /// How long there is nothing to do if nobody asks.
+    fn rest(&self) -> Duration {
+        let now = Instant::now();
+        let resuming = (!self.resuming.is_empty()).then_some(SOON);
+        let until = |at: Instant| at.saturating_duration_since(now);
+        let wanted_back = self.wanted_back.as_ref().map(|wanted| until(wanted.at));
+        let revoking = self.revoking.as_ref().map(|revoking| until(revoking.until));
+        let dues = [resuming, self.kicks.due(), wanted_back, revoking];
+        let soonest = dues.into_iter().flatten().min();
+        let beat = self.pulse.due();
+        soonest.map_or(beat, |due| beat.min(due))
     }
 
     /// Leaves; a static member's partitions stay reserved for a while.
@@ -147,6 +168,7 @@ impl Member {
             .collect();
         self.reading.clear();
         self.resuming.clear();
+        self.giving.clear();
         if !owned.is_empty() {
             self.shared.say(GroupEvent::Lost(owned));
         }
@@ -175,6 +197,7 @@ impl Member {
             Command::Rebalance => self.divide_anew(),
             Command::Narrow => {
                 self.claims_nothing = false;
+                self.give_all_up();
                 self.narrow();
             }
         }
@@ -182,6 +205,9 @@ impl Member {
 
     /// Subscribes to the parking topic alone.
     fn narrow(&mut self) {
+        self.give_up_now();
+        self.pulse.quicken();
+        self.narrowed = true;
         self.resubscribed = true;
         let park: Vec<&str> = self.shared.config.park.iter().map(String::as_str).collect();
         if park.is_empty() {
@@ -261,6 +287,7 @@ impl Member {
 
     fn rebalance(&mut self, change: Change) {
         let claims = self.lose_void(&change);
+        self.pulse.quicken();
         match change {
             Change::Assign(mut list) => {
                 let partitions = self.wanted(&list);
@@ -287,24 +314,13 @@ impl Member {
                 }
                 self.shared.say(GroupEvent::Assigned(partitions));
             }
-            Change::Revoke(list) => {
-                let mut partitions = self.wanted(&list);
-                partitions.retain(|(topic, partition)| self.shared.owns(topic, *partition));
-                self.stop_reading(&partitions);
-                self.revoking = Some(Revoking {
-                    list,
-                    left: partitions.iter().cloned().collect(),
-                    until: Instant::now() + self.shared.config.revoke_grace,
-                });
-                if !partitions.is_empty() {
-                    self.shared.say(GroupEvent::Revoked(partitions));
-                }
-            }
+            Change::Revoke(list) => self.want_back(list),
             Change::Lose(list) => {
                 let partitions = self.wanted(&list);
                 self.stop_reading(&partitions);
                 self.shared.disown(&partitions);
-                self.revoking = None;
+                (self.wanted_back, self.revoking) = (None, None);
+                self.giving.clear();
                 self.say(self.consumer.incremental_unassign(&list));
                 if !partitions.is_empty() {
                     self.shared.say(GroupEvent::Lost(partitions));

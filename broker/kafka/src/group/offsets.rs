@@ -7,7 +7,17 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::Committed;
+use super::{Committed, GroupConfig};
+use crate::reader::solo::Quiet;
+use crate::support::consumer_config;
+
+/// A client that only asks. The member's own connection to the coordinator answers nothing while the
+/// group waits for somebody to join: Kafka takes one request after the other.
+pub(super) fn asking(config: &GroupConfig) -> Result<BaseConsumer<Quiet>, KafkaError> {
+    let mut settings = consumer_config(&config.connection, &config.extra);
+    settings.set("group.id", &config.group_id);
+    settings.create_with_context(Quiet::new(&config.group_id))
+}
 
 /// Asks the coordinator, once.
 pub(crate) fn committed<C: rdkafka::consumer::ConsumerContext>(

@@ -44,6 +44,13 @@ pub(crate) enum Found {
 /// The context of consumers without a group.
 pub(crate) struct Quiet(Voice);
 
+impl Quiet {
+    /// Complaints are said in this name.
+    pub(crate) fn new(name: &str) -> Self {
+        Self(Voice::new(name))
+    }
+}
+
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.0.log(level, facility, message);
@@ -70,8 +77,7 @@ impl Solo {
             .set("group.id", format!("{name}.reader"))
             .set("enable.partition.eof", "true")
             .set("fetch.wait.max.ms", wait_ms.to_string());
-        let mut consumer: BaseConsumer<Quiet> =
-            config.create_with_context(Quiet(Voice::new(name)))?;
+        let mut consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet::new(name))?;
         let (wake, woken) = channel();
         let ready = wake.clone();
         consumer.set_nonempty_callback(move || {
@@ -176,7 +182,7 @@ impl Ends {
     ) -> Result<BaseConsumer<Quiet>, KafkaError> {
         let mut config = consumer_config(connection, extra);
         config.set("isolation.level", level);
-        config.create_with_context(Quiet(Voice::new(name)))
+        config.create_with_context(Quiet::new(name))
     }
 
     pub(super) fn ask(

@@ -1,13 +1,14 @@
 //! A static member that the coordinator has put out of its group, as it does with one that stood still
 //! for longer than the session lasts, and that joins again before it has heard of it.
 
+use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use isthmus_kafka::group::{Group, GroupConfig, GroupEvent};
 
-use crate::kafka::{events, shared, unique};
+use crate::kafka::{Events, events, shared, unique};
 
 /// LeaveGroup, version 3, of a static member: what an administrator's client sends.
 fn evict(bootstrap: &str, group: &str, instance: &str) {
@@ -34,6 +35,18 @@ fn evict(bootstrap: &str, group: &str, instance: &str) {
     stream.read_exact(&mut answer).unwrap();
     // Correlation id, throttle time, error.
     assert_eq!(answer[8..10], [0, 0], "{answer:?}");
+}
+
+/// Waits until all four partitions are lost, at once or one after the other.
+fn all_lost(events: &Events<GroupEvent>) {
+    let mut lost = HashSet::new();
+    while lost.len() < 4 {
+        lost.extend(events.find(|event| match event {
+            GroupEvent::Lost(partitions) => Some(partitions),
+            GroupEvent::Revoked(of) => panic!("{of:?} may be another's already"),
+            _ => None,
+        }));
+    }
 }
 
 #[test]
@@ -63,12 +76,7 @@ fn what_was_assigned_before_an_eviction_is_lost() {
     let before = handle.term(&topic, 0);
     evict(&kafka.bootstrap(), &name, "pod-1");
     handle.rebalance();
-    let lost = events.find(|event| match event {
-        GroupEvent::Lost(partitions) => Some(partitions.len()),
-        GroupEvent::Revoked(of) => panic!("{of:?} are wanted back, and may be another's already"),
-        _ => None,
-    });
-    assert_eq!(lost, 4);
+    all_lost(&events);
     assert_eq!(events.find(assigned), 4);
     assert_ne!(handle.term(&topic, 0), before);
     assert!(handle.metadata().is_some() && handle.owns(&topic, 0));
@@ -78,12 +86,7 @@ fn what_was_assigned_before_an_eviction_is_lost() {
     let (two, events_two) = member("pod-2");
     assert_eq!(events_two.find(assigned), 4);
     handle.rebalance();
-    let lost = events.find(|event| match event {
-        GroupEvent::Lost(partitions) => Some(partitions.len()),
-        GroupEvent::Revoked(of) => panic!("{of:?} are another's already"),
-        _ => None,
-    });
-    assert_eq!(lost, 4);
+    all_lost(&events);
     let revoked = events_two.find(|event| match event {
         GroupEvent::Revoked(partitions) => Some(partitions),
         _ => None,

@@ -39,6 +39,7 @@ impl Member {
             "joined the group as a new member: what was assigned before is lost"
         );
         self.stop_reading(&lost);
+        self.giving.retain(|partition| !lost.contains(partition));
         let claimed = self.consumer.assignment();
         let claimed = claimed.map_or_else(|_| Vec::new(), |list| self.wanted(&list));
         let going = match change {
@@ -57,6 +58,7 @@ impl Member {
         self.narrow();
         self.claims_nothing = self.shared.config.park.is_some();
         if !self.claims_nothing {
+            self.narrowed = false;
             self.say(self.subscribe());
         }
     }
@@ -64,6 +66,7 @@ impl Member {
     /// The group has taken note.
     pub(super) fn claim_again(&mut self) {
         if std::mem::take(&mut self.claims_nothing) {
+            self.narrowed = false;
             self.say(self.subscribe());
         }
     }
