@@ -13,6 +13,7 @@ use answers::{NOBODY, committed, confirmed, shard_token, stored_exactly};
 use headers::with_uplink_headers;
 use isthmus_core::shard::{Position, Token, Transact, Uplink, Write};
 use isthmus_core::{Message, record};
+use isthmus_kafka::directory::Entry;
 use isthmus_kafka::fetch::Fetcher;
 use isthmus_kafka::group::GroupHandle;
 use isthmus_kafka::producer::{Producer, ProducerSettings};
@@ -239,6 +240,22 @@ impl Kafka {
                     ("start", Some(&start)),
                     ("seq", Some(&seq)),
                 ],
+                timestamp: None,
+            },
+        );
+    }
+
+    /// Says something in the directory, in passing: nobody waits for it.
+    pub fn say(&self, entry: &Entry) {
+        let (key, value) = entry.encode();
+        self.producer.produce(
+            NOBODY,
+            &Record {
+                topic: &self.topics.names().directory(),
+                partition: None,
+                key: Some(key.as_bytes()),
+                value: value.as_deref(),
+                headers: &[],
                 timestamp: None,
             },
         );

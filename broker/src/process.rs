@@ -37,8 +37,6 @@ const GRACE: Duration = Duration::from_secs(20);
 const ANNOUNCE: Duration = Duration::from_secs(10);
 /// How long giving up `mq2mqtt` may take.
 const LEAVE: Duration = Duration::from_secs(3);
-/// How long saying that this pod ends may take.
-const SAID: Duration = Duration::from_secs(1);
 /// What must hold before this process is ready.
 const CONDITIONS: [&str; 6] = [
     "kafka",
@@ -364,8 +362,8 @@ fn doors(shared: &Arc<Shared>, authenticator: &Arc<Authenticator>) -> Vec<Arc<Ha
 }
 
 async fn end(shared: &Arc<Shared>, running: Running) {
-    if let Some(pod) = pod_entry(shared, true) {
-        let _ = tokio::time::timeout(SAID, announce(shared, pod)).await;
+    if let (Some(pod), Some(kafka)) = (pod_entry(shared, true), shared.kafka.get()) {
+        kafka.say(&pod);
     }
     // The shards still work: what is under way of mq2mqtt is finished, and each slot is closed; its
     // clients go with it.

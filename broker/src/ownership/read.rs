@@ -119,7 +119,9 @@ impl Reading {
     fn read(&self, slots: &[u16]) -> anyhow::Result<usize> {
         let deadline = Instant::now() + ATTEMPT;
         hit("restore", "begun");
+        let begun = Instant::now();
         let committed = self.settled(slots, deadline)?;
+        tracing::debug!(elapsed = ?begun.elapsed(), "committed offsets are settled");
         hit("restore", "offsets");
         let connection = &self.shared.connection;
         let mut restorer = Restorer::new(connection, "restore", &[])?;
@@ -172,6 +174,7 @@ impl Reading {
         if let (Ok(committed), true) = (glance, predecessors.is_empty()) {
             return Ok(committed);
         }
+        tracing::debug!(?predecessors, "what they left open is ended");
         let connection = &self.shared.connection;
         std::thread::scope(|scope| {
             let ids = predecessors
