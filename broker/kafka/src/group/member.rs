@@ -147,6 +147,7 @@ impl Member {
     /// Leaves; a static member's partitions stay reserved for a while.
     fn close(mut self) {
         self.shared.ended.store(true, Ordering::Release);
+        self.answer_all();
         self.lose_all();
         write(&self.published).take();
         let Self {

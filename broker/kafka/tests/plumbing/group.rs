@@ -232,6 +232,36 @@ fn an_orderly_leave_hands_over_quickly() {
     one.close();
 }
 
+/// librdkafka waits for the answer to every rebalance; whoever closes gives none later.
+#[test]
+fn a_member_can_close_while_a_rebalance_waits_for_its_answer() {
+    let kafka = shared();
+    for released in [false, true] {
+        let topic = kafka.topic("closing", 4);
+        let (one, events_one) = member(&kafka, &topic, "pod-1");
+        assert_eq!(events_one.find(assigned).len(), 4);
+        let (two, events_two) = member(&kafka, &topic, "pod-2");
+        let revoked = events_one.find(|event| match event {
+            GroupEvent::Revoked(revoked) => Some(revoked),
+            _ => None,
+        });
+        let (closed, done) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            if released {
+                let handle = one.handle();
+                handle.release(revoked);
+                handle.give_up();
+                handle.release(handle.owned());
+            }
+            one.close();
+            closed.send(()).unwrap_or_default();
+        });
+        done.recv_timeout(Duration::from_secs(30))
+            .expect("it closes");
+        drop((two, events_two));
+    }
+}
+
 #[test]
 fn a_revoked_partition_goes_when_its_grace_is_over() {
     let kafka = shared();

@@ -7,6 +7,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 
 use super::super::lists::list;
+use super::super::rebalance::Change;
 use super::super::{GroupEvent, TopicPartition};
 use super::Member;
 use crate::support::read;
@@ -90,6 +91,23 @@ impl Member {
         let revoked = revoking.is_some_and(|revoking| revoking.left.remove(partition));
         if revoked || self.giving.remove(partition) {
             self.shared.disown(std::slice::from_ref(partition));
+        }
+    }
+
+    /// Answers every rebalance that librdkafka still waits for: closing would wait for ever.
+    pub(super) fn answer_all(&mut self) {
+        let wanted_back = self.wanted_back.take().map(|wanted| wanted.list);
+        let revoking = self.revoking.take().map(|revoking| revoking.list);
+        for list in wanted_back.into_iter().chain(revoking) {
+            self.say(self.consumer.incremental_unassign(&list));
+        }
+        for change in self.shared.changes() {
+            self.say(match change {
+                Change::Assign(list) => self.consumer.incremental_assign(&list),
+                Change::Revoke(list) | Change::Lose(list) => {
+                    self.consumer.incremental_unassign(&list)
+                }
+            });
         }
     }
 
