@@ -58,8 +58,13 @@ pub struct GroupConfig {
     pub instance_id: Option<String>,
     /// Topics to own partitions of.
     pub topics: Vec<String>,
-    /// A topic that is subscribed and ignored; leaving narrows the subscription to it.
+    /// A topic whose partitions nobody wants; leaving narrows the subscription to it. Nobody else
+    /// subscribes to it: a partition of it that moved would have the group divide anew just when others
+    /// take over.
     pub park: Option<String>,
+    /// A topic that is subscribed now and then, and ignored: another subscription has the group divide
+    /// its partitions anew.
+    pub aside: Option<String>,
     /// Assigned partitions stand still until they are resumed; else they are read from the
     /// committed offset at once.
     pub wait_for_resume: bool,
@@ -89,6 +94,7 @@ impl GroupConfig {
             instance_id: Some(instance_id.to_owned()),
             topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
             park: None,
+            aside: None,
             wait_for_resume: true,
             wait_for_admission: false,
             outstanding_bytes: 32 * 1024 * 1024,
@@ -358,17 +364,17 @@ impl GroupHandle {
         deadline: Instant,
     ) -> Result<Vec<Committed>, KafkaError> {
         let asking = offsets::asking(&self.shared.config)?;
-        loop {
+        let answer = loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let failure = match committed(&asking, partitions, left.min(CALL)) {
-                Ok(committed) => return Ok(committed),
-                Err(failure) => failure,
-            };
-            if Instant::now() + AGAIN >= deadline {
-                return Err(failure);
+            let answer = committed(&asking, partitions, left.min(CALL));
+            if answer.is_ok() || Instant::now() + AGAIN >= deadline {
+                break answer;
             }
             thread::sleep(AGAIN);
-        }
+        };
+        // Its end takes a tenth of a second, and a slot waits.
+        thread::spawn(move || drop(asking));
+        answer
     }
 
     /// Commits offsets outside a transaction; with `wait`, when Kafka has them.

@@ -23,7 +23,7 @@ pub(super) fn consumer(
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "6000")
         // A member hears of a rebalance with its heartbeat.
-        .set("heartbeat.interval.ms", "250")
+        .set("heartbeat.interval.ms", "100")
         .set("fetch.wait.max.ms", "100");
     if let Some(instance) = &config.instance_id {
         settings

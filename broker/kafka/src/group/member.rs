@@ -45,6 +45,8 @@ pub(super) struct Member {
     resuming: Vec<(TopicPartition, Option<i64>)>,
     kicks: Kicks,
     pulse: Pulse,
+    /// When the parking topic was asked for.
+    learnt: Option<Instant>,
     /// Asked for by the group, and not yet given up.
     wanted_back: Option<Wanted>,
     revoking: Option<Revoking>,
@@ -54,8 +56,8 @@ pub(super) struct Member {
     narrowed: bool,
     /// The subscription is no longer the first one.
     resubscribed: bool,
-    /// Whether the parking topic is subscribed.
-    parks: bool,
+    /// Whether [`super::GroupConfig::aside`] is subscribed.
+    aside: bool,
     /// Subscribed to the parking topic alone, until the group has taken note.
     claims_nothing: bool,
     /// For what wakes this thread.
@@ -78,12 +80,13 @@ impl Member {
             resuming: Vec::new(),
             kicks: Kicks::default(),
             pulse: Pulse::new(),
+            learnt: None,
             wanted_back: None,
             revoking: None,
             giving: HashSet::new(),
             narrowed: false,
             resubscribed: false,
-            parks: true,
+            aside: false,
             claims_nothing: false,
             commands,
         }
@@ -94,7 +97,7 @@ impl Member {
         let topics: Vec<&str> = config
             .topics
             .iter()
-            .chain(config.park.iter().filter(|_| self.parks))
+            .chain(config.aside.iter().filter(|_| self.aside))
             .map(String::as_str)
             .collect();
         self.consumer.subscribe(&topics)
@@ -125,6 +128,7 @@ impl Member {
             self.give_up_when_due();
             self.finish_revoking();
             self.pulse.serve(&self.consumer);
+            self.learn();
             self.resume_again();
             self.choke();
             self.kicks.serve(&self.consumer);
@@ -201,20 +205,6 @@ impl Member {
                 self.give_all_up();
                 self.narrow();
             }
-        }
-    }
-
-    /// Subscribes to the parking topic alone.
-    fn narrow(&mut self) {
-        self.give_up_now();
-        self.pulse.quicken();
-        self.narrowed = true;
-        self.resubscribed = true;
-        let park: Vec<&str> = self.shared.config.park.iter().map(String::as_str).collect();
-        if park.is_empty() {
-            self.consumer.unsubscribe();
-        } else {
-            self.say(self.consumer.subscribe(&park));
         }
     }
 

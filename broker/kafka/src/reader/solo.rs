@@ -231,6 +231,7 @@ impl Ends {
                 }
                 Err(error) => {
                     reason = error.to_string();
+                    tracing::debug!(%reason, topic, "the ends are asked for again");
                     thread::sleep(AWAY);
                 }
             }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
+use rdkafka::consumer::Consumer as _;
+
 use super::super::GroupEvent;
 use super::super::client::consumer;
 use super::super::shared::Command;
@@ -44,7 +46,7 @@ impl Member {
     /// is given what it had then: nothing; the coordinator looks at what it wants now only when it
     /// joins with another subscription once more.
     pub(super) fn ask_again(&mut self) {
-        if !self.resubscribed && self.shared.config.park.is_some() {
+        if !self.resubscribed && self.shared.config.aside.is_some() {
             self.divide_anew();
         }
     }
@@ -52,7 +54,21 @@ impl Member {
     /// librdkafka joins again only for another subscription.
     pub(super) fn divide_anew(&mut self) {
         self.resubscribed = true;
-        self.parks = !self.parks;
+        self.aside = !self.aside;
         self.say(self.subscribe());
+    }
+
+    /// Subscribes to the parking topic alone.
+    pub(super) fn narrow(&mut self) {
+        self.give_up_now();
+        self.pulse.quicken();
+        self.narrowed = true;
+        self.resubscribed = true;
+        let park: Vec<&str> = self.shared.config.park.iter().map(String::as_str).collect();
+        if park.is_empty() {
+            self.consumer.unsubscribe();
+        } else {
+            self.say(self.consumer.subscribe(&park));
+        }
     }
 }

@@ -3,12 +3,15 @@
 //! It sends heartbeats, and joins again, only in passing, whenever something has woken it and else once
 //! a second (2.12): a rebalance of several steps would take seconds. Any question to it wakes it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 
+use super::Member;
+
 /// Between two questions, when nothing happens: as often as heartbeats are due.
-const IDLE: Duration = Duration::from_millis(250);
+const IDLE: Duration = Duration::from_millis(100);
 /// While the group divides its partitions.
 const BUSY: Duration = Duration::from_millis(50);
 /// How long that may go on after the last word of it.
@@ -17,6 +20,31 @@ const CALM: Duration = Duration::from_secs(3);
 pub(super) struct Pulse {
     next: Instant,
     busy_until: Instant,
+}
+
+/// How old what is known of the parking topic may be; librdkafka forgets it after a quarter of an hour.
+const KNOWN: Duration = Duration::from_secs(300);
+/// How long it may take to learn of it.
+const LEARN: Duration = Duration::from_secs(5);
+
+impl Member {
+    /// Keeps the parking topic known, on a thread of its own: for one that it does not know librdkafka
+    /// waits up to ten seconds before it joins.
+    pub(super) fn learn(&mut self) {
+        let Some(park) = self.shared.config.park.clone() else {
+            return;
+        };
+        if self.learnt.is_some_and(|at| at.elapsed() < KNOWN) {
+            return;
+        }
+        self.learnt = Some(Instant::now());
+        let consumer = Arc::clone(&self.consumer);
+        std::thread::spawn(move || {
+            if let Err(error) = consumer.fetch_metadata(Some(&park), LEARN) {
+                tracing::debug!(%error, topic = park, "not known yet");
+            }
+        });
+    }
 }
 
 impl Pulse {
