@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn topic(uid: &str, second: u8, status: serde_json::Value) -> ParentTopic {
+    fn topic(uid: &str, second: u8, status: &serde_json::Value) -> ParentTopic {
         serde_json::from_value(json!({
             "apiVersion": "mqtt.isthmus.dev/v1alpha1", "kind": "ParentTopic",
             "metadata": {
@@ -89,7 +89,7 @@ mod tests {
     fn whoever_is_served_keeps_it_against_one_of_the_same_second() {
         let new = json!({"observedGeneration": -1});
         let served = json!({"topicId": "x"});
-        let age = |uid, second, status: &_| Age::of(&topic(uid, second, Clone::clone(status)));
+        let age = |uid, second, status: &_| Age::of(&topic(uid, second, status));
         assert!(age("b", 1, &served) < age("a", 1, &new));
         assert!(age("a", 1, &new) < age("b", 1, &new));
         assert!(age("a", 1, &served) < age("b", 1, &served));

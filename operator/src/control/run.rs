@@ -12,7 +12,7 @@ use kube::client::ClientBuilder;
 use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config as ControllerConfig};
 use kube::runtime::watcher::Config;
-use kube::{Api, Client, Resource, ResourceExt as _};
+use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,7 +23,7 @@ use super::http::{self, Health};
 use super::kafka::Kafkas;
 use super::leader::Leader;
 use super::metrics::{Counting, Metrics};
-use super::stores::{Stores, Wake, Woken, follow};
+use super::stores::{Stores, Wake, Woken, api, follow};
 use super::{Context, Error, Guarded};
 use crate::instance::{self, MqttInstance};
 use crate::parent_topic::{self, ParentTopic};
@@ -184,16 +184,6 @@ async fn controllers(
     }
 }
 
-fn api<K>(client: &Client, namespace: &str) -> Api<Guarded<K>>
-where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
-{
-    match namespace {
-        "" => Api::all(client.clone()),
-        one => Api::namespaced(client.clone(), one),
-    }
-}
-
 fn controller<K>(client: &Client, namespace: &str, woken: Woken<K>) -> Controller<Guarded<K>>
 where
     K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
@@ -207,7 +197,7 @@ where
     let config = ControllerConfig::default()
         .concurrency(AT_ONCE)
         .debounce(TOGETHER);
-    Controller::new(api::<K>(client, namespace), Config::default())
+    Controller::new(api::<Guarded<K>>(client, namespace), Config::default())
         .with_config(config)
         .reconcile_on(UnboundedReceiverStream::new(woken))
 }

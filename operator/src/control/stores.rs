@@ -75,7 +75,8 @@ pub enum Change {
     Resource(String, Option<String>),
 }
 
-fn api<K>(client: &Client, namespace: &str) -> Api<K>
+/// The objects of one namespace, or of all.
+pub(super) fn api<K>(client: &Client, namespace: &str) -> Api<K>
 where
     K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
 {
@@ -106,23 +107,27 @@ impl Stores {
             wake,
         };
         for namespace in namespaces {
-            stores.sets.push(full(client, namespace, &ours, &mut told));
-            stores.pods.push(full(client, namespace, &ours, &mut told));
+            stores
+                .sets
+                .push(watched(client, namespace, &ours, &mut told));
+            stores
+                .pods
+                .push(watched(client, namespace, &ours, &mut told));
             stores
                 .services
-                .push(full(client, namespace, &ours, &mut told));
+                .push(watched(client, namespace, &ours, &mut told));
             stores
                 .config_maps
-                .push(meta(client, namespace, &ours, &mut told));
+                .push(watched(client, namespace, &ours, &mut told));
             stores
                 .accounts
-                .push(meta(client, namespace, &ours, &mut told));
+                .push(watched(client, namespace, &ours, &mut told));
             stores
                 .policies
-                .push(meta(client, namespace, &ours, &mut told));
+                .push(watched(client, namespace, &ours, &mut told));
             stores
                 .budgets
-                .push(meta(client, namespace, &ours, &mut told));
+                .push(watched(client, namespace, &ours, &mut told));
             let (reader, writer) = store();
             let events = watcher(
                 api::<PartialObjectMeta<Secret>>(client, namespace),
@@ -311,7 +316,7 @@ where
     Ok(())
 }
 
-fn full<K>(client: &Client, namespace: &str, config: &Config, told: &mut Told) -> Store<K>
+fn watched<K>(client: &Client, namespace: &str, config: &Config, told: &mut Told) -> Store<K>
 where
     K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
         + Clone
@@ -323,31 +328,6 @@ where
 {
     let (reader, writer) = store();
     let events = watcher(api::<K>(client, namespace), config.clone()).default_backoff();
-    told.push(changes(reflector(writer, events), of_instance));
-    reader
-}
-
-fn meta<K>(
-    client: &Client,
-    namespace: &str,
-    config: &Config,
-    told: &mut Told,
-) -> Store<PartialObjectMeta<K>>
-where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
-    let (reader, writer) = store();
-    let events = watcher(
-        api::<PartialObjectMeta<K>>(client, namespace),
-        config.clone(),
-    )
-    .default_backoff();
     told.push(changes(reflector(writer, events), of_instance));
     reader
 }
