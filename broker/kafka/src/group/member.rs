@@ -45,8 +45,8 @@ pub(super) struct Member {
     resuming: Vec<(TopicPartition, Option<i64>)>,
     kicks: Kicks,
     pulse: Pulse,
-    /// When the parking topic was asked for.
-    learnt: Option<Instant>,
+    /// When the parking topic is to be asked for.
+    learn_at: Instant,
     /// Asked for by the group, and not yet given up.
     wanted_back: Option<Wanted>,
     revoking: Option<Revoking>,
@@ -80,7 +80,7 @@ impl Member {
             resuming: Vec::new(),
             kicks: Kicks::default(),
             pulse: Pulse::new(),
-            learnt: None,
+            learn_at: Instant::now(),
             wanted_back: None,
             revoking: None,
             giving: HashSet::new(),
@@ -200,6 +200,7 @@ impl Member {
                 }
             }
             Command::Rebalance => self.divide_anew(),
+            Command::Unknown => self.learn_again(),
             Command::Narrow => {
                 self.claims_nothing = false;
                 self.give_all_up();

@@ -17,6 +17,8 @@ pub(super) enum Command {
     Release(Vec<TopicPartition>),
     Narrow,
     Rebalance,
+    /// librdkafka did not learn of the parking topic.
+    Unknown,
     Rejoin,
     Close,
 }

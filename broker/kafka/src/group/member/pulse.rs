@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 
+use super::super::shared::Command;
 use super::Member;
 
 /// Between two questions, when nothing happens: as often as heartbeats are due.
@@ -24,8 +25,8 @@ pub(super) struct Pulse {
 
 /// How old what is known of the parking topic may be; librdkafka forgets it after a quarter of an hour.
 const KNOWN: Duration = Duration::from_secs(300);
-/// How long it may take to learn of it.
-const LEARN: Duration = Duration::from_secs(5);
+/// How long it may take to learn of it, and until it is asked for again when that failed.
+const LEARN: Duration = Duration::from_secs(2);
 
 impl Member {
     /// Keeps the parking topic known, on a thread of its own: for one that it does not know librdkafka
@@ -34,16 +35,22 @@ impl Member {
         let Some(park) = self.shared.config.park.clone() else {
             return;
         };
-        if self.learnt.is_some_and(|at| at.elapsed() < KNOWN) {
+        if Instant::now() < self.learn_at {
             return;
         }
-        self.learnt = Some(Instant::now());
-        let consumer = Arc::clone(&self.consumer);
+        self.learn_at = Instant::now() + KNOWN;
+        let (consumer, commands) = (Arc::clone(&self.consumer), self.commands.clone());
         std::thread::spawn(move || {
             if let Err(error) = consumer.fetch_metadata(Some(&park), LEARN) {
                 tracing::debug!(%error, topic = park, "not known yet");
+                let _ = commands.send(Command::Unknown);
             }
         });
+    }
+
+    /// The parking topic is not known.
+    pub(super) fn learn_again(&mut self) {
+        self.learn_at = Instant::now() + LEARN;
     }
 }
 
