@@ -85,7 +85,6 @@ pub fn start(shared: &Arc<Shared>) -> anyhow::Result<Membership> {
     let config = GroupConfig {
         wait_for_resume: false,
         park: Some(topics.names().directory()),
-        aside: Some(topics.names().usage()),
         ..GroupConfig::new(
             &shared.connection,
             &format!("{}.downlink", topics.names().stem()),

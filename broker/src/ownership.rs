@@ -53,7 +53,6 @@ impl Ownership {
         let (work, todo) = channel();
         let config = GroupConfig {
             park: Some(topics.names().directory()),
-            aside: Some(topics.names().usage()),
             wait_for_admission: true,
             ..GroupConfig::new(
                 &shared.connection,

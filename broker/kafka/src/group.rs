@@ -58,13 +58,9 @@ pub struct GroupConfig {
     pub instance_id: Option<String>,
     /// Topics to own partitions of.
     pub topics: Vec<String>,
-    /// A topic whose partitions nobody wants; leaving narrows the subscription to it. Nobody else
-    /// subscribes to it: a partition of it that moved would have the group divide anew just when others
-    /// take over.
+    /// A topic that is subscribed and ignored; leaving narrows the subscription to it. So it is known:
+    /// librdkafka 2.12 ends the process where a topic that it does not know is subscribed while it joins.
     pub park: Option<String>,
-    /// A topic that is subscribed now and then, and ignored: another subscription has the group divide
-    /// its partitions anew.
-    pub aside: Option<String>,
     /// Assigned partitions stand still until they are resumed; else they are read from the
     /// committed offset at once.
     pub wait_for_resume: bool,
@@ -94,7 +90,6 @@ impl GroupConfig {
             instance_id: Some(instance_id.to_owned()),
             topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
             park: None,
-            aside: None,
             wait_for_resume: true,
             wait_for_admission: false,
             outstanding_bytes: 32 * 1024 * 1024,

@@ -45,8 +45,6 @@ pub(super) struct Member {
     resuming: Vec<(TopicPartition, Option<i64>)>,
     kicks: Kicks,
     pulse: Pulse,
-    /// When the parking topic is to be asked for.
-    learn_at: Instant,
     /// Asked for by the group, and not yet given up.
     wanted_back: Option<Wanted>,
     revoking: Option<Revoking>,
@@ -56,8 +54,8 @@ pub(super) struct Member {
     narrowed: bool,
     /// The subscription is no longer the first one.
     resubscribed: bool,
-    /// Whether [`super::GroupConfig::aside`] is subscribed.
-    aside: bool,
+    /// Whether the parking topic is subscribed.
+    parks: bool,
     /// Subscribed to the parking topic alone, until the group has taken note.
     claims_nothing: bool,
     /// For what wakes this thread.
@@ -80,13 +78,12 @@ impl Member {
             resuming: Vec::new(),
             kicks: Kicks::default(),
             pulse: Pulse::new(),
-            learn_at: Instant::now(),
             wanted_back: None,
             revoking: None,
             giving: HashSet::new(),
             narrowed: false,
             resubscribed: false,
-            aside: false,
+            parks: true,
             claims_nothing: false,
             commands,
         }
@@ -97,7 +94,7 @@ impl Member {
         let topics: Vec<&str> = config
             .topics
             .iter()
-            .chain(config.aside.iter().filter(|_| self.aside))
+            .chain(config.park.iter().filter(|_| self.parks))
             .map(String::as_str)
             .collect();
         self.consumer.subscribe(&topics)
@@ -128,7 +125,6 @@ impl Member {
             self.give_up_when_due();
             self.finish_revoking();
             self.pulse.serve(&self.consumer);
-            self.learn();
             self.resume_again();
             self.choke();
             self.kicks.serve(&self.consumer);
@@ -200,7 +196,6 @@ impl Member {
                 }
             }
             Command::Rebalance => self.divide_anew(),
-            Command::Unknown => self.learn_again(),
             Command::Narrow => {
                 self.claims_nothing = false;
                 self.give_all_up();

@@ -17,8 +17,6 @@ pub(super) enum Command {
     Release(Vec<TopicPartition>),
     Narrow,
     Rebalance,
-    /// librdkafka did not learn of the parking topic.
-    Unknown,
     Rejoin,
     Close,
 }

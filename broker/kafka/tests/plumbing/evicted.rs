@@ -54,13 +54,11 @@ fn what_was_assigned_before_an_eviction_is_lost() {
     let kafka = shared();
     let topic = kafka.topic("evicted", 4);
     let park = kafka.topic("evicted-park", 1);
-    let aside = kafka.topic("evicted-aside", 1);
     let name = unique("evicted-group");
     let member = |pod: &str| {
         let (sender, received) = events();
         let mut config = GroupConfig::new(kafka.bootstrap(), &name, pod, &[&topic]);
         config.park = Some(park.clone());
-        config.aside = Some(aside.clone());
         config.revoke_grace = Duration::from_secs(20);
         // Else a heartbeat may hear of the eviction first.
         let rarely = ("heartbeat.interval.ms".to_owned(), "5000".to_owned());

@@ -46,7 +46,7 @@ impl Member {
     /// is given what it had then: nothing; the coordinator looks at what it wants now only when it
     /// joins with another subscription once more.
     pub(super) fn ask_again(&mut self) {
-        if !self.resubscribed && self.shared.config.aside.is_some() {
+        if !self.resubscribed && self.shared.config.park.is_some() {
             self.divide_anew();
         }
     }
@@ -54,7 +54,7 @@ impl Member {
     /// librdkafka joins again only for another subscription.
     pub(super) fn divide_anew(&mut self) {
         self.resubscribed = true;
-        self.aside = !self.aside;
+        self.parks = !self.parks;
         self.say(self.subscribe());
     }
 

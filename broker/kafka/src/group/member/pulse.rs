@@ -3,13 +3,9 @@
 //! It sends heartbeats, and joins again, only in passing, whenever something has woken it and else once
 //! a second (2.12): a rebalance of several steps would take seconds. Any question to it wakes it.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-
-use super::super::shared::Command;
-use super::Member;
 
 /// Between two questions, when nothing happens: as often as heartbeats are due.
 const IDLE: Duration = Duration::from_millis(100);
@@ -21,37 +17,6 @@ const CALM: Duration = Duration::from_secs(3);
 pub(super) struct Pulse {
     next: Instant,
     busy_until: Instant,
-}
-
-/// How old what is known of the parking topic may be; librdkafka forgets it after a quarter of an hour.
-const KNOWN: Duration = Duration::from_secs(300);
-/// How long it may take to learn of it, and until it is asked for again when that failed.
-const LEARN: Duration = Duration::from_secs(2);
-
-impl Member {
-    /// Keeps the parking topic known, on a thread of its own: for one that it does not know librdkafka
-    /// waits up to ten seconds before it joins.
-    pub(super) fn learn(&mut self) {
-        let Some(park) = self.shared.config.park.clone() else {
-            return;
-        };
-        if Instant::now() < self.learn_at {
-            return;
-        }
-        self.learn_at = Instant::now() + KNOWN;
-        let (consumer, commands) = (Arc::clone(&self.consumer), self.commands.clone());
-        std::thread::spawn(move || {
-            if let Err(error) = consumer.fetch_metadata(Some(&park), LEARN) {
-                tracing::debug!(%error, topic = park, "not known yet");
-                let _ = commands.send(Command::Unknown);
-            }
-        });
-    }
-
-    /// The parking topic is not known.
-    pub(super) fn learn_again(&mut self) {
-        self.learn_at = Instant::now() + LEARN;
-    }
 }
 
 impl Pulse {
