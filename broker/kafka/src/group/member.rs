@@ -24,7 +24,7 @@ use super::{GroupEvent, TopicPartition};
 use crate::record::{Copier, Message};
 use crate::support::write;
 use pulse::Pulse;
-use revoking::{Revoking, Wanted};
+use revoking::Revoking;
 
 /// How soon something that librdkafka was not ready for is tried again.
 const SOON: Duration = Duration::from_millis(5);
@@ -45,13 +45,9 @@ pub(super) struct Member {
     resuming: Vec<(TopicPartition, Option<i64>)>,
     kicks: Kicks,
     pulse: Pulse,
-    /// Asked for by the group, and not yet given up.
-    wanted_back: Option<Wanted>,
     revoking: Option<Revoking>,
     /// Given up by this member itself, which librdkafka has not heard of yet.
     giving: HashSet<TopicPartition>,
-    /// Subscribed to the parking topic alone.
-    narrowed: bool,
     /// The subscription is no longer the first one.
     resubscribed: bool,
     /// Whether the parking topic is subscribed.
@@ -78,10 +74,8 @@ impl Member {
             resuming: Vec::new(),
             kicks: Kicks::default(),
             pulse: Pulse::new(),
-            wanted_back: None,
             revoking: None,
             giving: HashSet::new(),
-            narrowed: false,
             resubscribed: false,
             parks: true,
             claims_nothing: false,
@@ -122,7 +116,6 @@ impl Member {
                     None => return,
                 }
             }
-            self.give_up_when_due();
             self.finish_revoking();
             self.pulse.serve(&self.consumer);
             self.resume_again();
@@ -136,9 +129,8 @@ impl Member {
         let now = Instant::now();
         let resuming = (!self.resuming.is_empty()).then_some(SOON);
         let until = |at: Instant| at.saturating_duration_since(now);
-        let wanted_back = self.wanted_back.as_ref().map(|wanted| until(wanted.at));
         let revoking = self.revoking.as_ref().map(|revoking| until(revoking.until));
-        let dues = [resuming, self.kicks.due(), wanted_back, revoking];
+        let dues = [resuming, self.kicks.due(), revoking];
         let soonest = dues.into_iter().flatten().min();
         let beat = self.pulse.due();
         soonest.map_or(beat, |due| beat.min(due))
@@ -301,12 +293,12 @@ impl Member {
                 }
                 self.shared.say(GroupEvent::Assigned(partitions));
             }
-            Change::Revoke(list) => self.want_back(list),
+            Change::Revoke(list) => self.give_up(list),
             Change::Lose(list) => {
                 let partitions = self.wanted(&list);
                 self.stop_reading(&partitions);
                 self.shared.disown(&partitions);
-                (self.wanted_back, self.revoking) = (None, None);
+                self.revoking = None;
                 self.giving.clear();
                 self.say(self.consumer.incremental_unassign(&list));
                 if !partitions.is_empty() {

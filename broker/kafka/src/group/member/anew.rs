@@ -60,9 +60,7 @@ impl Member {
 
     /// Subscribes to the parking topic alone.
     pub(super) fn narrow(&mut self) {
-        self.give_up_now();
         self.pulse.quicken();
-        self.narrowed = true;
         self.resubscribed = true;
         let park: Vec<&str> = self.shared.config.park.iter().map(String::as_str).collect();
         if park.is_empty() {

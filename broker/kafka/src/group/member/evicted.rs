@@ -58,7 +58,6 @@ impl Member {
         self.narrow();
         self.claims_nothing = self.shared.config.park.is_some();
         if !self.claims_nothing {
-            self.narrowed = false;
             self.say(self.subscribe());
         }
     }
@@ -66,7 +65,6 @@ impl Member {
     /// The group has taken note.
     pub(super) fn claim_again(&mut self) {
         if std::mem::take(&mut self.claims_nothing) {
-            self.narrowed = false;
             self.say(self.subscribe());
         }
     }
