@@ -55,14 +55,15 @@ fn what_was_assigned_before_an_eviction_is_lost() {
     let topic = kafka.topic("evicted", 4);
     let park = kafka.topic("evicted-park", 1);
     let name = unique("evicted-group");
-    let member = |pod: &str| {
+    let member = |pod: &str, heartbeats: [&str; 2]| {
         let (sender, received) = events();
         let mut config = GroupConfig::new(kafka.bootstrap(), &name, pod, &[&topic]);
         config.park = Some(park.clone());
         config.revoke_grace = Duration::from_secs(20);
-        // Else a heartbeat may hear of the eviction first.
-        let rarely = ("heartbeat.interval.ms".to_owned(), "5000".to_owned());
-        config.extra.push(rarely);
+        let settings = ["session.timeout.ms", "heartbeat.interval.ms"].into_iter();
+        let settings = settings.zip(heartbeats);
+        let owned = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        config.extra.extend(owned);
         let on_event = move |event| sender.send(event).unwrap_or_default();
         (Group::start(config, on_event).unwrap(), received)
     };
@@ -70,7 +71,8 @@ fn what_was_assigned_before_an_eviction_is_lost() {
         GroupEvent::Assigned(partitions) if !partitions.is_empty() => Some(partitions.len()),
         _ => None,
     };
-    let (one, events) = member("pod-1");
+    // No heartbeat of the one that is put out may hear of it first.
+    let (one, events) = member("pod-1", ["120000", "60000"]);
     assert_eq!(events.find(assigned), 4);
     let handle = one.handle();
     let before = handle.term(&topic, 0);
@@ -83,7 +85,7 @@ fn what_was_assigned_before_an_eviction_is_lost() {
 
     // Where another has joined meanwhile, what is its own now is lost here and not handed over.
     evict(&kafka.bootstrap(), &name, "pod-1");
-    let (two, events_two) = member("pod-2");
+    let (two, events_two) = member("pod-2", ["6000", "100"]);
     assert_eq!(events_two.find(assigned), 4);
     handle.rebalance();
     all_lost(&events);
@@ -101,13 +103,18 @@ fn what_was_assigned_before_an_eviction_is_lost() {
         );
     }
     assert_eq!(handle.owned(), []);
-    two.handle().release(revoked);
+    let hand_over = |partitions| {
+        two.handle().release(partitions);
+        // Nor of this.
+        handle.rebalance();
+    };
+    hand_over(revoked);
     let owned = |group: &Group| group.handle().owned().len();
     let start = Instant::now();
     while (owned(&one), owned(&two)) != (2, 2) {
         assert!(start.elapsed() < Duration::from_secs(20), "{one:?} {two:?}");
         if let Some(GroupEvent::Revoked(more)) = events_two.ready() {
-            two.handle().release(more);
+            hand_over(more);
         }
     }
 }
