@@ -98,17 +98,8 @@ fn thing(entry: &Entry) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use isthmus_kafka::directory::{Acl, User, VERSION};
-
-    fn user(name: &str, hash: &str, managed_by: ManagedBy) -> Entry {
-        let user = User {
-            v: VERSION,
-            managed_by,
-            enabled: true,
-            password_hash: hash.to_owned(),
-        };
-        Entry::User(name.to_owned(), Some(user))
-    }
+    use crate::testing::{existing, user};
+    use isthmus_kafka::directory::{Acl, VERSION};
 
     fn acl(name: &str, managed_by: ManagedBy) -> Entry {
         Entry::Acl(
@@ -119,13 +110,6 @@ mod tests {
                 rules: Vec::new(),
             }),
         )
-    }
-
-    fn existing(entries: &[Entry]) -> BTreeMap<String, Entry> {
-        entries
-            .iter()
-            .map(|entry| (entry.encode().0, entry.clone()))
-            .collect()
     }
 
     const OURS: ManagedBy = ManagedBy::Operator;

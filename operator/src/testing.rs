@@ -1,8 +1,10 @@
-//! For the tests of the kinds: one verdict from the Rust and from the CEL of the schema.
+//! For the tests of the kinds: one verdict from the Rust and from the CEL of the schema; and what a
+//! directory holds.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use isthmus_kafka::directory::{Entry, ManagedBy, User, VERSION};
 use kube::core::cel::Validator;
 use serde_json::Value;
 
@@ -78,4 +80,23 @@ pub(crate) fn check_updates(judge: Judge, table: &[(Value, Value, &[&str])]) {
         eprintln!("{old} -> {new}");
         judge(new, Some(old)).refused(expected);
     }
+}
+
+/// A user of the directory.
+pub(crate) fn user(name: &str, hash: &str, managed_by: ManagedBy) -> Entry {
+    let user = User {
+        v: VERSION,
+        managed_by,
+        enabled: true,
+        password_hash: hash.to_owned(),
+    };
+    Entry::User(name.to_owned(), Some(user))
+}
+
+/// A directory that holds these.
+pub(crate) fn existing(entries: &[Entry]) -> BTreeMap<String, Entry> {
+    let keyed = entries
+        .iter()
+        .map(|entry| (entry.encode().0, entry.clone()));
+    keyed.collect()
 }

@@ -168,37 +168,23 @@ fn apply(directory: &mut BTreeMap<String, Entry>, entry: &Entry) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use isthmus_kafka::directory::{ManagedBy, User, VERSION};
-
-    fn user(name: &str, hash: &str, managed_by: ManagedBy) -> Entry {
-        let user = User {
-            v: VERSION,
-            managed_by,
-            enabled: true,
-            password_hash: hash.to_owned(),
-        };
-        Entry::User(name.to_owned(), Some(user))
-    }
+    use crate::testing::{existing, user};
+    use isthmus_kafka::directory::ManagedBy;
 
     fn ours(name: &str, hash: &str) -> Entry {
         user(name, hash, ManagedBy::Operator)
     }
 
-    fn directory(entries: &[Entry]) -> BTreeMap<String, Entry> {
-        let keyed = entries.iter().map(|e| (e.encode().0, e.clone()));
-        keyed.collect()
-    }
-
     #[test]
     fn what_is_there_is_not_written_again() {
-        let there = directory(&[ours("a", "1"), ours("b", "1")]);
+        let there = existing(&[ours("a", "1"), ours("b", "1")]);
         let wishes = [
             Wish::Have(vec![ours("a", "1")]),
             Wish::Have(vec![ours("b", "2")]),
         ];
         let (due, after) = writes(there, &wishes);
         assert_eq!(due, [Ok(vec![]), Ok(vec![ours("b", "2")])]);
-        assert_eq!(after, directory(&[ours("a", "1"), ours("b", "2")]));
+        assert_eq!(after, existing(&[ours("a", "1"), ours("b", "2")]));
     }
 
     #[test]
@@ -212,12 +198,12 @@ mod tests {
         let (due, after) = writes(BTreeMap::new(), &wishes);
         let counts: Vec<usize> = due.iter().map(|due| due.as_ref().unwrap().len()).collect();
         assert_eq!(counts, [1, 0, 1, 1]);
-        assert_eq!(after, directory(&[ours("b", "1")]));
+        assert_eq!(after, existing(&[ours("b", "1")]));
     }
 
     #[test]
     fn one_conflict_leaves_the_others_alone_and_is_not_written() {
-        let there = directory(&[user("a", "1", ManagedBy::Api)]);
+        let there = existing(&[user("a", "1", ManagedBy::Api)]);
         let wishes = [
             Wish::Have(vec![ours("a", "2")]),
             Wish::Have(vec![ours("b", "1")]),
@@ -238,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_sweep_takes_only_the_operators() {
-        let there = directory(&[
+        let there = existing(&[
             ours("a", "1"),
             ours("b", "1"),
             user("c", "1", ManagedBy::Api),
