@@ -56,7 +56,7 @@ impl Worker {
 
     /// Goes on with slots that are given away.
     pub(super) fn finish_closing(&mut self) {
-        for slot in self.act(|core, _, fx| core.closed(fx)) {
+        for slot in self.act(|core, view, fx| core.closed(view, fx)) {
             self.drop_slot(slot);
             self.act(|core, view, fx| core.turn_away(view, slot, fx));
             self.shared.tell_ownership(Event::Closed(slot));

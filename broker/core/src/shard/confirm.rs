@@ -313,6 +313,31 @@ impl Shard {
         }
     }
 
+    /// What clients of the slot have sent and Kafka has not seen is nobody's promise: they send it again.
+    pub(super) fn drop_held(&mut self, slot_no: u16) {
+        let slots = self.config.slots;
+        let of_slot = |client: &&Arc<str>| crate::hash::slot(client, slots) == slot_no;
+        let clients: Vec<Arc<str>> = self.lanes.keys().filter(of_slot).cloned().collect();
+        for client in clients {
+            let Some(lane) = self.lanes.get_mut(&client) else {
+                continue;
+            };
+            let held = std::mem::take(&mut lane.held);
+            if lane.out == 0 {
+                self.lanes.remove(&client);
+            }
+            for (_, effect) in held {
+                // A will stays in the changelog.
+                if let Effect::Uplink(token, _) | Effect::Transact(Transact { token, .. }) = &effect
+                    && let Some(Kind::Will(..)) = self.pending.get(token).map(|found| &found.kind)
+                {
+                    self.pending.remove(token);
+                }
+                self.abandon(&effect);
+            }
+        }
+    }
+
     /// Takes the id of a QoS 2 publish out of the changelog, by the producer that put it there,
     /// unless the client's next session uses it already.
     pub(super) fn forget_qos2(&mut self, client: &Arc<str>, packet_id: u16, fx: &mut Vec<Effect>) {

@@ -10,6 +10,10 @@ use super::slot::Phase;
 use super::{Shard, View};
 use std::collections::BTreeSet;
 
+/// How long a slot that closes goes on with what its clients have sent and Kafka has not seen, ms:
+/// enough for a Kafka that is not busy; then its clients have waited long enough.
+const PATIENCE: u64 = 300;
+
 impl Shard {
     /// The group is lost, not the clients: nothing durable moves until [`Shard::resume_slot`] or
     /// [`Shard::drop_slot`].
@@ -53,16 +57,16 @@ impl Shard {
             return;
         }
         slot.phase = Phase::Closing;
+        slot.hurry_at = view.now + PATIENCE;
         let of_slot = self.sessions.iter().filter(|(_, s)| s.slot == slot_no);
         for id in of_slot.filter_map(|(_, s)| s.conn).collect::<Vec<_>>() {
             self.end(view, id, Ended::ServerShutdown, fx);
         }
-        self.flush(fx, true);
     }
 
     /// Goes on with the slots that close; yields those that are done. The driver asks when
     /// something of the shard has moved.
-    pub fn closed(&mut self, fx: &mut Vec<Effect>) -> Vec<u16> {
+    pub fn closed(&mut self, view: View<'_>, fx: &mut Vec<Effect>) -> Vec<u16> {
         let closing: Vec<u16> = self
             .slots
             .iter()
@@ -72,11 +76,19 @@ impl Shard {
         if closing.is_empty() {
             return closing;
         }
+        for slot_no in &closing {
+            let slot = self.slots.get_mut(slot_no);
+            if slot.is_some_and(|slot| !slot.may_begin(view.now)) {
+                self.drop_held(*slot_no);
+            }
+        }
         let busy: BTreeSet<u16> = self
             .pending
             .values()
             .filter_map(|p| self.concerned(p))
             .collect();
+        // Slots go together, and each commit takes its time.
+        let waits = closing.iter().any(|slot_no| busy.contains(slot_no));
         let mut done = Vec::new();
         for slot_no in closing {
             let Some(slot) = self.slots.get_mut(&slot_no) else {
@@ -84,9 +96,9 @@ impl Shard {
             };
             if slot.phase != Phase::Closing {
                 done.push(slot_no);
-            } else if busy.contains(&slot_no) {
+            } else if busy.contains(&slot_no) || waits && !slot.released {
             } else if !std::mem::replace(&mut slot.released, true) {
-                // Together with all that is left to be written: each commit takes its time.
+                // Together with all that is left to be written.
                 let write = owner_write(slot_no, None, slot.route_number);
                 slot.writes.push(write);
                 self.commits.note_urgent(slot_no);

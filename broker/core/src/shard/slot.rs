@@ -76,6 +76,8 @@ pub(super) struct Slot {
     pub(super) phase: Phase,
     /// Which restore of this process it came by.
     pub(super) restore: u64,
+    /// When it closes: from then on what is not under way is left to the next owner, ms.
+    pub(super) hurry_at: u64,
     /// The number of its last route change.
     pub(super) route_number: u64,
     /// The next inbox offset to be looked at.
@@ -107,6 +109,7 @@ impl Slot {
         Self {
             phase: Phase::Restoring,
             restore: 0,
+            hurry_at: 0,
             route_number: 0,
             position,
             reported: -1,
@@ -131,6 +134,15 @@ impl Slot {
     /// Whether its changes may be committed.
     pub(super) fn may_commit(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Closing)
+    }
+
+    /// Whether anything of it may be begun that takes more than a commit.
+    pub(super) fn may_begin(&self, now: u64) -> bool {
+        match self.phase {
+            Phase::Open => true,
+            Phase::Closing => now < self.hurry_at,
+            Phase::Restoring | Phase::Suspended => false,
+        }
     }
 
     /// Every inbox record before it has had its effect.

@@ -210,12 +210,8 @@ impl Shard {
     }
 
     fn publish_due_wills_of(&mut self, view: View<'_>, client: &Arc<str>, fx: &mut Vec<Effect>) {
-        let slot = self.slot_of(client);
-        if !self
-            .slots
-            .get(&slot)
-            .is_some_and(super::slot::Slot::may_commit)
-        {
+        let slot = self.slots.get(&self.slot_of(client));
+        if slot.is_none_or(|slot| !slot.may_begin(view.now)) {
             return;
         }
         let mut ready = Vec::new();
