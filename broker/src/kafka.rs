@@ -193,6 +193,16 @@ impl Kafka {
         }
     }
 
+    /// Waits until nothing of the slot can be committed any more that was submitted before it was
+    /// withdrawn; false when that took until `deadline`.
+    #[must_use]
+    pub fn settled(&self, slot: u16, deadline: Instant) -> bool {
+        let (inbox, partition) = (self.topics.inbox(), i32::from(slot));
+        let transactors = [&self.states, &self.exact];
+        let mut all = transactors.iter();
+        all.all(|transactor| transactor.settled(inbox, partition, deadline))
+    }
+
     /// Whether what stands beside a committed offset was written by this process.
     #[must_use]
     pub fn has_marked(&self, metadata: &str) -> bool {

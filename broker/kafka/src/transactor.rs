@@ -17,6 +17,7 @@ mod calls;
 mod predecessor;
 mod progress;
 mod session;
+mod under;
 mod worker;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use rdkafka::error::KafkaError;
 
 pub use self::predecessor::end_open;
 use self::progress::Progress;
+use self::under::Under;
 use self::worker::Worker;
 use crate::client::Connection;
 use crate::group::GroupHandle;
@@ -157,6 +159,7 @@ impl Transactor {
             give_up: AtomicBool::new(false),
             voice: Voice::new(transactional_id),
             progress: Progress::new(transactional_id),
+            under: Under::default(),
         });
         let (changes, received) = channel();
         let maker = session::Maker {
@@ -199,6 +202,13 @@ impl Transactor {
         if let Some(changes) = &self.changes {
             let _ = changes.send(Ask::Forget(topic.clone(), partition));
         }
+    }
+
+    /// Waits until nothing about a partition that is not ours to write about ([`GroupHandle::withdraw`])
+    /// can be committed any more; false when that took until `deadline`.
+    #[must_use]
+    pub fn settled(&self, topic: &Arc<str>, partition: i32, deadline: Instant) -> bool {
+        self.shared.under.wait(topic, partition, deadline)
     }
 
     /// What the metadata of every offset that this transactor commits begins with, and of none that
@@ -292,6 +302,7 @@ struct Shared {
     give_up: AtomicBool,
     voice: Voice,
     progress: Progress,
+    under: Under,
 }
 
 impl Shared {

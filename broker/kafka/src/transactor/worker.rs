@@ -24,6 +24,10 @@ use crate::support::{consumer_config, discard};
 const AWAY: Duration = Duration::from_millis(250);
 /// The same, when the group is on the move.
 const MOVING: Duration = Duration::from_millis(20);
+/// Who has just heard of the end of a transaction is waited for by the next: this part of its time,
+/// at most so long.
+const GATHER_PART: u32 = 20;
+const GATHER: Duration = Duration::from_millis(10);
 /// How long one look for a lost transaction may last.
 const LOOK: Duration = Duration::from_secs(5);
 /// In how many parts the suspects of a refused batch are tried.
@@ -48,6 +52,8 @@ pub(super) struct Worker {
     /// Unlike every other start of this id.
     start: u128,
     number: u64,
+    /// A transaction has just ended.
+    gathers_until: Option<Instant>,
 }
 
 impl Worker {
@@ -73,6 +79,7 @@ impl Worker {
             part: 0,
             start,
             number: 0,
+            gathers_until: None,
         }
     }
 
@@ -99,19 +106,29 @@ impl Worker {
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
-            while self.postponed.is_none() {
-                match asked.try_recv() {
-                    Ok(ask) => self.take(ask),
-                    Err(_) => break,
-                }
-            }
+            self.gather(asked);
             if !self.maker.shared.going() {
                 return;
             }
             if !self.queue.is_empty() {
                 self.maker.shared.progress.waits();
             }
-            self.step();
+            self.step(asked);
+        }
+    }
+
+    /// Takes what is there; behind a transaction also what those submit soon who have just heard of
+    /// its end, so that they do not go by turns, each with a transaction of its own.
+    fn gather(&mut self, asked: &Receiver<Ask>) {
+        let until = self.gathers_until.take();
+        while self.postponed.is_none() {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let ask = match left {
+                Some(left) if !left.is_zero() => asked.recv_timeout(left).ok(),
+                _ => asked.try_recv().ok(),
+            };
+            let Some(ask) = ask else { return };
+            self.take(ask);
         }
     }
 
@@ -144,10 +161,20 @@ impl Worker {
     }
 
     /// One transaction.
-    fn step(&mut self) {
+    fn step(&mut self, asked: &Receiver<Ask>) {
         if !self.connect() || !self.find_lost() {
             return;
         }
+        let offsets = self.queue.iter().flat_map(|change| &change.offsets);
+        let partitions = offsets.map(|offset| (offset.owner_topic().into(), offset.partition));
+        self.maker.shared.under.begin(partitions.collect());
+        self.transact(asked);
+        if self.lost.is_none() {
+            self.maker.shared.under.end();
+        }
+    }
+
+    fn transact(&mut self, asked: &Receiver<Ask>) {
         self.maker.shared.progress.at("asking for the generation");
         // First the generation, then what is ours: so whatever is ours is ours in that generation.
         let metadata = self.group.metadata();
@@ -156,10 +183,11 @@ impl Worker {
         } else {
             self.answer_fenced(metadata.is_none());
         }
+        let ours = self.take_more(asked);
         let (Some(metadata), Some(session)) = (metadata, &self.session) else {
             return;
         };
-        let count = self.next();
+        let count = self.next().min(ours);
         if count == 0 {
             return;
         }
@@ -168,8 +196,13 @@ impl Worker {
         let mark = format!("{}{}", self.mark_stem(), self.number);
         let changes: Vec<&Change> = self.queue.iter().take(count).collect();
         let place = self.maker.settings.place;
+        let begun = Instant::now();
         match attempt::run(session, &changes, &Arc::new(metadata), &mark, place) {
-            Ended::Committed => self.committed(count),
+            Ended::Committed => {
+                self.committed(count);
+                let took = begun.elapsed();
+                self.gathers_until = Some(Instant::now() + GATHER.min(took / GATHER_PART));
+            }
             Ended::Aborted(code) => {
                 self.maker.shared.progress.failed(&code);
                 tracing::debug!(%id, ?code, "the transaction is tried again");

@@ -3,17 +3,36 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
-use super::super::{Change, Done, TopicOffset};
+use super::super::{Ask, Change, Done, TopicOffset};
 use super::Worker;
 
+fn is_about(change: &Change, topic: &str, partition: i32) -> bool {
+    let mut offsets = change.offsets.iter();
+    offsets.any(|o| o.partition == partition && *o.owner_topic() == *topic)
+}
+
 impl Worker {
+    /// Takes what has come since the last look; how many changes of the queue have been looked at. What
+    /// is ours may be ours again: whoever says so has it forgotten before.
+    pub(super) fn take_more(&mut self, asked: &Receiver<Ask>) -> usize {
+        let mut seen = self.queue.len();
+        while let Ok(ask) = asked.try_recv() {
+            if let Ask::Forget(topic, partition) = &ask {
+                let of_seen = self.queue.iter().take(seen);
+                seen -= of_seen
+                    .filter(|change| is_about(change, topic, *partition))
+                    .count();
+            }
+            self.take(ask);
+        }
+        seen
+    }
+
     /// Takes out all that was submitted about a partition so far.
     pub(super) fn forget(&mut self, topic: &Arc<str>, partition: i32) {
-        let about = |change: &Change| {
-            let mut offsets = change.offsets.iter();
-            offsets.any(|o| o.partition == partition && *o.owner_topic() == **topic)
-        };
+        let about = |change: &Change| is_about(change, topic, partition);
         let held = std::mem::take(&mut self.held);
         let (mut out, held): (VecDeque<_>, VecDeque<_>) = held.into_iter().partition(about);
         self.held = held;
