@@ -393,7 +393,6 @@ async fn end(shared: &Arc<Shared>, running: Running) {
             kafka.drain(Instant::now() + GRACE / 2);
         }
         running.ownership.leave();
-        // Last: the group needs this member until the others have its partitions.
         running.downlink.close();
     });
     let _ = ended.await;

@@ -31,6 +31,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use self::client::consumer;
 use self::member::Member;
+use self::offsets::Asking;
 pub(crate) use self::offsets::committed;
 use self::rebalance::Rebalances;
 use self::shared::{Command, Shared};
@@ -40,11 +41,6 @@ use crate::support::{Voice, join, read};
 
 /// A partition of a topic.
 pub type TopicPartition = (Arc<str>, i32);
-
-/// How long a call to the coordinator may take before it is repeated.
-const CALL: Duration = Duration::from_secs(2);
-/// How long to wait before a failed call is repeated.
-const AGAIN: Duration = Duration::from_millis(20);
 
 /// What a group is to do.
 #[derive(Clone, Debug)]
@@ -58,8 +54,9 @@ pub struct GroupConfig {
     pub instance_id: Option<String>,
     /// Topics to own partitions of.
     pub topics: Vec<String>,
-    /// A topic that is subscribed and ignored; leaving narrows the subscription to it. So it is known:
-    /// librdkafka 2.12 ends the process where a topic that it does not know is subscribed while it joins.
+    /// A topic that is subscribed and ignored, so that there is another subscription to join again
+    /// with. It exists: librdkafka 2.12 ends the process where a topic that it does not know is
+    /// subscribed while it joins.
     pub park: Option<String>,
     /// Assigned partitions stand still until they are resumed; else they are read from the
     /// committed offset at once.
@@ -159,6 +156,7 @@ impl Group {
             on_event: Box::new(on_event),
             voice: Voice::new(&config.group_id),
             pending: Mutex::new(Vec::new()),
+            asking: Asking::default(),
             config,
         });
         let consumer = Arc::new(consumer(&shared, &commands)?);
@@ -185,12 +183,12 @@ impl Group {
         self.handle.clone()
     }
 
-    /// The first half of an orderly leave, as [`GroupHandle::give_up`]. True when nothing is ours
-    /// any more.
+    /// As [`GroupHandle::give_up`], and waits. True when we are gone: who ends before has its
+    /// partitions reserved.
     #[must_use]
     pub fn give_up(&self, deadline: Instant) -> bool {
         self.handle.give_up();
-        while !read(&self.handle.shared.owned).is_empty() {
+        while !read(&self.handle.shared.owned).is_empty() || self.handle.is_member() {
             if Instant::now() >= deadline {
                 return false;
             }
@@ -271,14 +269,20 @@ impl GroupHandle {
         self.shared.admit(topic, partition, term)
     }
 
+    /// The partition may not be written about until it is admitted once more.
+    pub fn withdraw(&self, topic: &str, partition: i32) {
+        self.shared.withdraw(topic, partition);
+    }
+
     /// Has the group divide its partitions anew.
     pub fn rebalance(&self) {
         self.send(Command::Rebalance);
     }
 
-    /// Asks the group to give all partitions to others, by subscribing to the parking topic alone.
+    /// The first half of an orderly leave: says [`GroupEvent::Revoked`] of all that is ours, and leaves
+    /// when that is released; the group gives it to others then.
     pub fn give_up(&self) {
-        self.send(Command::Narrow);
+        self.send(Command::Leave);
     }
 
     /// How many members the group has now; `None` when Kafka does not say in time.
@@ -308,6 +312,12 @@ impl GroupHandle {
             self.shared.void(&before);
         }
         Some(metadata)
+    }
+
+    fn is_member(&self) -> bool {
+        let consumer = read(&self.consumer).clone();
+        let id = consumer.and_then(|consumer| member_id(consumer.client()));
+        id.is_some_and(|id| !id.is_empty())
     }
 
     /// Reads a partition from `offset` on. Without an offset it goes on where it was paused.
@@ -358,18 +368,8 @@ impl GroupHandle {
         partitions: &[(&str, i32)],
         deadline: Instant,
     ) -> Result<Vec<Committed>, KafkaError> {
-        let asking = offsets::asking(&self.shared.config)?;
-        let answer = loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let answer = committed(&asking, partitions, left.min(CALL));
-            if answer.is_ok() || Instant::now() + AGAIN >= deadline {
-                break answer;
-            }
-            thread::sleep(AGAIN);
-        };
-        // Its end takes a tenth of a second, and a slot waits.
-        thread::spawn(move || drop(asking));
-        answer
+        let Shared { asking, config, .. } = &*self.shared;
+        asking.committed(config, partitions, deadline)
     }
 
     /// Commits offsets outside a transaction; with `wait`, when Kafka has them.

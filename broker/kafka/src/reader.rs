@@ -29,7 +29,7 @@ const ASK: Duration = Duration::from_secs(2);
 /// Sleep of a thread that nothing wakes.
 const IDLE: Duration = Duration::from_millis(500);
 /// How long Kafka may hold back an answer to who follows a topic, and to who wants its end.
-const FOLLOW_WAIT_MS: u32 = 100;
+const FOLLOW_WAIT_MS: u32 = 500;
 const END_WAIT_MS: u32 = 10;
 
 /// Why a partition could not be read to its end.
@@ -137,7 +137,7 @@ fn follow(
     let mut start = BTreeMap::new();
     while going() {
         let patience = Instant::now() + Duration::from_secs(5);
-        match ends.settle(&config.topic, &partitions, || {
+        match ends.settle(&solo, &config.topic, &partitions, || {
             going() && Instant::now() < patience
         }) {
             Ok(found) => {
@@ -263,7 +263,7 @@ impl Restorer {
             }
             !left.is_empty()
         });
-        self.solo.consumer.unassign()?;
+        self.solo.unassign()?;
         read
     }
 
@@ -291,7 +291,7 @@ impl Restorer {
             }
             committed.is_none()
         });
-        self.solo.consumer.unassign()?;
+        self.solo.unassign()?;
         read.map(|()| committed == Some(true))
     }
 
@@ -302,7 +302,7 @@ impl Restorer {
         deadline: Instant,
     ) -> Result<BTreeMap<i32, i64>, ReadError> {
         self.ends
-            .settle(topic, partitions, || Instant::now() < deadline)
+            .settle(&self.solo, topic, partitions, || Instant::now() < deadline)
             .map_err(ReadError::Late)
     }
 

@@ -9,6 +9,8 @@ use isthmus_core::ownership::{Effect, Event, Ownership};
 use isthmus_core::record::OwnerRecord;
 use isthmus_kafka::failpoint::hit;
 use isthmus_kafka::group::GroupHandle;
+use isthmus_kafka::reader::Restorer;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -27,6 +29,8 @@ pub(super) struct Driver {
     /// By which assignment a slot is ours, as far as the machine has heard.
     terms: HashMap<u16, u64>,
     left: Option<Sender<()>>,
+    /// What has read states before, for the next time.
+    restorers: Arc<Mutex<Option<Restorer>>>,
 }
 
 impl Driver {
@@ -51,6 +55,7 @@ impl Driver {
             marks: HashMap::new(),
             terms: HashMap::new(),
             left: None,
+            restorers: Arc::default(),
         }
     }
 
@@ -108,7 +113,13 @@ impl Driver {
     fn perform(&mut self, effect: Effect) {
         let tell = |slot, event| self.shared.tell_slot(slot, event);
         match effect {
-            Effect::Restore { slots, attempt } => self.reading(attempt).restore(slots),
+            Effect::Restore { slots, attempt } => {
+                // An earlier life of it here must not be committed behind what is read now.
+                for slot in &slots {
+                    self.group.withdraw(self.topics.inbox(), i32::from(*slot));
+                }
+                self.reading(attempt).restore(slots);
+            }
             Effect::Prove { slots, attempt } => {
                 let known = |slot: &u16| self.marks.get(slot).cloned().unwrap_or_default();
                 let known = slots.iter().map(|slot| (*slot, known(slot))).collect();
@@ -178,6 +189,7 @@ impl Driver {
             topics: self.topics.clone(),
             work: self.work.clone(),
             attempt,
+            restorers: self.restorers.clone(),
         }
     }
 }

@@ -12,6 +12,7 @@ use isthmus_kafka::failpoint::hit;
 use isthmus_kafka::group::{Committed, GroupHandle};
 use isthmus_kafka::reader::Restorer;
 use isthmus_kafka::transactor::end_open;
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -47,6 +48,7 @@ pub(super) struct Reading {
     pub(super) topics: Topics,
     pub(super) work: Sender<Work>,
     pub(super) attempt: u64,
+    pub(super) restorers: Arc<Mutex<Option<Restorer>>>,
 }
 
 impl Reading {
@@ -120,11 +122,18 @@ impl Reading {
         let deadline = Instant::now() + ATTEMPT;
         hit("restore", "begun");
         let begun = Instant::now();
+        if let Some(kafka) = self.shared.kafka.get()
+            && !slots.iter().all(|slot| kafka.settled(*slot, deadline))
+        {
+            anyhow::bail!("a transaction of an earlier assignment has not ended");
+        }
         let committed = self.settled(slots, deadline)?;
         tracing::debug!(elapsed = ?begun.elapsed(), "committed offsets are settled");
         hit("restore", "offsets");
         let connection = &self.shared.connection;
-        let mut restorer = Restorer::new(connection, "restore", &[])?;
+        let kept = self.restorers.lock().take();
+        let made = || Restorer::new(connection, "restore", &[]);
+        let mut restorer = kept.map_or_else(made, Ok)?;
         let partitions: Vec<i32> = slots.iter().map(|slot| i32::from(*slot)).collect();
         let mut state: HashMap<i32, BTreeMap<Vec<u8>, Vec<u8>>> = HashMap::new();
         let mut count = 0;
@@ -144,6 +153,8 @@ impl Reading {
                 }
             },
         )?;
+        // Connecting takes longer than reading.
+        *self.restorers.lock() = Some(restorer);
         hit("restore", "state");
         for (slot, (position, marks)) in committed {
             let records = state.remove(&i32::from(slot)).unwrap_or_default();

@@ -14,6 +14,13 @@ pub(crate) type Version = u64;
 /// A start of a pod.
 pub(crate) type Process = (usize, u64);
 
+/// A member of the group, by the id that it was given when it joined, in a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seat {
+    member: u64,
+    generation: u64,
+}
+
 /// What stands beside a committed offset.
 pub(crate) type Mark = (Process, u64);
 
@@ -32,7 +39,7 @@ pub(crate) struct Part {
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
     Send(Vec<Part>),
-    Offsets { generation: u64, slots: Vec<u16> },
+    Offsets { seat: Seat, slots: Vec<u16> },
     Commit,
 }
 
@@ -59,11 +66,10 @@ struct Producer {
 /// A static member.
 struct Member {
     process: Process,
+    id: u64,
     heard: u64,
     /// What it says is its own.
     claims: BTreeSet<u16>,
-    /// Wants slots, or only to be a member.
-    wants: bool,
     joined: bool,
     /// What it will be told.
     sync: Option<Sync>,
@@ -72,7 +78,7 @@ struct Member {
 /// A generation's word to a member.
 #[derive(Clone, Debug)]
 pub(crate) struct Sync {
-    pub(crate) generation: u64,
+    pub(crate) seat: Seat,
     pub(crate) added: Vec<u16>,
     pub(crate) revoked: Vec<u16>,
 }
@@ -82,6 +88,7 @@ pub(crate) struct Kafka {
     check_generation: bool,
     slots: u16,
     generation: u64,
+    ids: u64,
     members: BTreeMap<usize, Member>,
     /// The members are joining anew.
     round: bool,
@@ -103,6 +110,7 @@ impl Kafka {
             check_generation,
             slots,
             generation: 0,
+            ids: 0,
             members: BTreeMap::new(),
             round: false,
             producers: (0..pods).map(|_| Producer::default()).collect(),
@@ -143,23 +151,27 @@ impl Kafka {
     }
 
     /// A process joins: the static member of its pod comes back to what it had.
-    pub(crate) fn join(&mut self, now: u64, process: Process, wants: bool) {
+    pub(crate) fn join(&mut self, now: u64, process: Process) {
         let known = self.members.get(&process.0);
         let claims = known.map(|member| member.claims.clone());
+        self.ids += 1;
+        let seat = Seat {
+            member: self.ids,
+            generation: self.generation,
+        };
         let member = Member {
             process,
+            id: self.ids,
             heard: now,
             claims: claims.clone().unwrap_or_default(),
-            wants,
             joined: false,
             sync: None,
         };
         self.members.insert(process.0, member);
         match claims {
             Some(claims) if !self.round => {
-                let generation = self.generation;
                 let sync = Sync {
-                    generation,
+                    seat,
                     added: claims.into_iter().collect(),
                     revoked: Vec::new(),
                 };
@@ -210,14 +222,9 @@ impl Kafka {
         None
     }
 
-    /// Wants no slots any more, or has released what was revoked: joins anew.
-    pub(crate) fn rejoin(&mut self, process: Process, wants: bool) {
-        if let Some(member) = self
-            .members
-            .get_mut(&process.0)
-            .filter(|m| m.process == process)
-        {
-            member.wants = wants;
+    /// Has released what was revoked, or wants to be looked at anew: joins anew.
+    pub(crate) fn rejoin(&mut self, process: Process) {
+        if self.knows(process) {
             self.begin_round();
         }
     }
@@ -237,22 +244,16 @@ impl Kafka {
         }
         self.round = false;
         self.generation += 1;
-        let wanting: Vec<usize> = self
-            .members
-            .iter()
-            .filter(|(_, m)| m.wants)
-            .map(|(pod, _)| *pod)
-            .collect();
+        let pods: Vec<usize> = self.members.keys().copied().collect();
         let mut owned: BTreeMap<usize, BTreeSet<u16>> = self
             .members
             .iter()
             .map(|(pod, m)| (*pod, m.claims.clone()))
             .collect();
-        let most = usize::from(self.slots).div_ceil(wanting.len().max(1));
+        let most = usize::from(self.slots).div_ceil(pods.len());
         let mut revoked: BTreeMap<usize, Vec<u16>> = BTreeMap::new();
         for (pod, slots) in &mut owned {
-            let keep = if wanting.contains(pod) { most } else { 0 };
-            while slots.len() > keep {
+            while slots.len() > most {
                 let slot = slots.pop_last().unwrap();
                 revoked.entry(*pod).or_default().push(slot);
             }
@@ -264,15 +265,19 @@ impl Kafka {
             .collect();
         let mut added: BTreeMap<usize, Vec<u16>> = BTreeMap::new();
         for slot in (0..self.slots).filter(|slot| !claimed.contains(slot)) {
-            if let Some(pod) = wanting.iter().min_by_key(|pod| owned[pod].len()) {
+            if let Some(pod) = pods.iter().min_by_key(|pod| owned[pod].len()) {
                 owned.get_mut(pod).unwrap().insert(slot);
                 added.entry(*pod).or_default().push(slot);
             }
         }
         for (pod, member) in &mut self.members {
             member.claims.clone_from(&owned[pod]);
-            member.sync = Some(Sync {
+            let seat = Seat {
+                member: member.id,
                 generation: self.generation,
+            };
+            member.sync = Some(Sync {
+                seat,
                 added: added.remove(pod).unwrap_or_default(),
                 revoked: revoked.remove(pod).unwrap_or_default(),
             });
@@ -307,8 +312,10 @@ impl Kafka {
                 };
                 self.producers[process.0].open = Some(open);
             }
-            Request::Offsets { generation, slots } => {
-                let known = self.knows(process) && *generation == self.generation;
+            Request::Offsets { seat, slots } => {
+                let member = self.members.get(&process.0);
+                let known = member.is_some_and(|member| member.id == seat.member)
+                    && seat.generation == self.generation;
                 if self.check_generation && !known {
                     return Err(Refusal::Generation);
                 }

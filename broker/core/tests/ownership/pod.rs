@@ -4,7 +4,7 @@
 mod group;
 mod read;
 
-use super::kafka::{Kafka, Mark, Process, Version};
+use super::kafka::{Kafka, Mark, Process, Seat, Version};
 use super::random::Random;
 use super::shard::Shard;
 use super::transactor::{Done, Transactor, Way};
@@ -47,15 +47,24 @@ pub(crate) struct Term {
     pub(crate) admitted: bool,
 }
 
+/// How far an orderly leave is.
+#[derive(Clone, Copy)]
+enum Leaving {
+    Asked,
+    Until(u64),
+}
+
 #[derive(Default)]
 struct Membership {
     in_group: bool,
-    wants: bool,
-    generation: Option<u64>,
+    seat: Option<Seat>,
     /// What is assigned, by which assignment, and whether it may be written about.
     owned: BTreeMap<u16, Term>,
     terms: u64,
     revoking: Option<(BTreeSet<u16>, u64)>,
+    leaving: Option<Leaving>,
+    /// Assigned while it leaves.
+    ignored: BTreeSet<u16>,
     heard: u64,
     closed: bool,
     rebalance: bool,
@@ -115,7 +124,6 @@ impl Pod {
             shard: Shard::default(),
             transactor: Transactor::default(),
             group: Membership {
-                wants: true,
                 heard: now,
                 ..Membership::default()
             },
@@ -164,12 +172,11 @@ impl Pod {
     }
 
     /// SIGTERM.
-    pub(crate) fn leave(&mut self, alone: bool, kafka: &mut Kafka) {
+    pub(crate) fn leave(&mut self, alone: bool) {
         if !std::mem::replace(&mut self.leaving, true) {
             self.events.push_back(Event::Leave { alone });
-            self.group.wants = false;
             if !alone {
-                kafka.rejoin(self.process, false);
+                self.group.leaving = Some(Leaving::Asked);
             }
         }
     }
@@ -206,6 +213,11 @@ impl Pod {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Restore { slots, attempt } => {
+                for slot in &slots {
+                    if let Some(term) = self.group.owned.get_mut(slot) {
+                        term.admitted = false;
+                    }
+                }
                 self.reads.push(Reading::Restore {
                     slots,
                     attempt,
@@ -232,11 +244,18 @@ impl Pod {
                 self.to_shard.push_back(ToShard::Drop(slot));
             }
             Effect::Release(slots) => {
-                if let Some((left, _)) = &mut self.group.revoking {
-                    for slot in slots {
-                        if left.remove(&slot) {
-                            self.group.owned.remove(&slot);
-                        }
+                let Membership {
+                    revoking,
+                    leaving,
+                    owned,
+                    ..
+                } = &mut self.group;
+                for slot in slots {
+                    let revoked = revoking
+                        .as_mut()
+                        .is_some_and(|(left, _)| left.remove(&slot));
+                    if revoked || leaving.is_some() {
+                        owned.remove(&slot);
                     }
                 }
             }
@@ -320,11 +339,11 @@ impl Pod {
             2 if around.faults => Way::Late,
             _ => Way::Answered,
         };
-        let (now, generation) = (around.now, self.group.generation);
+        let (now, seat) = (around.now, self.group.seat);
         let owned = &self.group.owned;
-        let (done, late) =
-            self.transactor
-                .step(now, around.kafka, self.process, generation, owned, way);
+        let (done, late) = self
+            .transactor
+            .step(now, around.kafka, self.process, seat, owned, way);
         self.late.extend(late);
         if let Some(done) = done {
             self.to_shard.push_back(ToShard::Done(done));

@@ -1,7 +1,7 @@
 //! A model of the transactor: which changes wait, how far the transaction is, and what follows from
 //! an answer that says no, or does not come.
 
-use super::kafka::{Kafka, Part, Process, Refusal, Request};
+use super::kafka::{Kafka, Part, Process, Refusal, Request, Seat};
 use super::pod::Term;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -41,7 +41,7 @@ pub(crate) enum Way {
 pub(crate) struct Transactor {
     queue: VecDeque<Change>,
     epoch: Option<u64>,
-    attempt: Option<(u64, Stage)>,
+    attempt: Option<(Seat, Stage)>,
     /// The first of the queue may be committed or not.
     lost: bool,
     forgets: VecDeque<u16>,
@@ -60,13 +60,19 @@ impl Transactor {
         !self.queue.is_empty() || !self.forgets.is_empty() || self.attempt.is_some()
     }
 
+    /// Whether a transaction that is not over is about the slot.
+    pub(crate) fn is_at(&self, slot: u16) -> bool {
+        let about = |change: &Change| change.parts.iter().any(|part| part.slot == slot);
+        (self.attempt.is_some() || self.lost) && self.queue.front().is_some_and(about)
+    }
+
     /// One move of its thread. A late request is handed back.
     pub(crate) fn step(
         &mut self,
         now: u64,
         kafka: &mut Kafka,
         process: Process,
-        generation: Option<u64>,
+        seat: Option<Seat>,
         owned: &BTreeMap<u16, Term>,
         way: Way,
     ) -> (Option<Done>, Option<(u64, Request)>) {
@@ -87,16 +93,13 @@ impl Transactor {
             return (None, None);
         }
         let Some((used, stage)) = self.attempt else {
-            return (self.begin(generation, owned), None);
+            return (self.begin(seat, owned), None);
         };
         let change = &self.queue[0];
         let slots = change.parts.iter().map(|part| part.slot).collect();
         let request = match stage {
             Stage::Begun => Request::Send(change.parts.clone()),
-            Stage::Sent => Request::Offsets {
-                generation: used,
-                slots,
-            },
+            Stage::Sent => Request::Offsets { seat: used, slots },
             Stage::OffsetsSent => Request::Commit,
         };
         let answer = match way {
@@ -126,7 +129,7 @@ impl Transactor {
         (None, late)
     }
 
-    fn begin(&mut self, generation: Option<u64>, owned: &BTreeMap<u16, Term>) -> Option<Done> {
+    fn begin(&mut self, seat: Option<Seat>, owned: &BTreeMap<u16, Term>) -> Option<Done> {
         if let Some(slot) = self.forgets.front().copied() {
             let about = |change: &Change| change.parts.iter().any(|part| part.slot == slot);
             if let Some(at) = self.queue.iter().position(about) {
@@ -137,8 +140,8 @@ impl Transactor {
         }
         let change = self.queue.front()?;
         let ours = |part: &Part| owned.get(&part.slot).is_some_and(|term| term.admitted);
-        match generation.filter(|_| change.parts.iter().all(ours)) {
-            Some(generation) => self.attempt = Some((generation, Stage::Begun)),
+        match seat.filter(|_| change.parts.iter().all(ours)) {
+            Some(seat) => self.attempt = Some((seat, Stage::Begun)),
             None => return self.queue.pop_front().map(|change| Done::Fenced(change.id)),
         }
         None

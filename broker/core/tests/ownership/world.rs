@@ -225,7 +225,7 @@ impl World {
             == 1;
         self.tell(format!("pod {at} leaves in order"));
         if let Some(pod) = &mut self.places[at].pod {
-            pod.leave(alone, &mut self.kafka);
+            pod.leave(alone);
         }
     }
 

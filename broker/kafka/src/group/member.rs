@@ -2,6 +2,7 @@
 
 mod anew;
 mod evicted;
+mod leaving;
 mod pulse;
 mod revoking;
 
@@ -23,6 +24,7 @@ use super::shared::{Command, Shared};
 use super::{GroupEvent, TopicPartition};
 use crate::record::{Copier, Message};
 use crate::support::write;
+use leaving::Leaving;
 use pulse::Pulse;
 use revoking::Revoking;
 
@@ -46,8 +48,7 @@ pub(super) struct Member {
     kicks: Kicks,
     pulse: Pulse,
     revoking: Option<Revoking>,
-    /// Given up by this member itself, which librdkafka has not heard of yet.
-    giving: HashSet<TopicPartition>,
+    leaving: Option<Leaving>,
     /// The subscription is no longer the first one.
     resubscribed: bool,
     /// Whether the parking topic is subscribed.
@@ -75,7 +76,7 @@ impl Member {
             kicks: Kicks::default(),
             pulse: Pulse::new(),
             revoking: None,
-            giving: HashSet::new(),
+            leaving: None,
             resubscribed: false,
             parks: true,
             claims_nothing: false,
@@ -117,6 +118,7 @@ impl Member {
                 }
             }
             self.finish_revoking();
+            self.finish_leaving();
             self.pulse.serve(&self.consumer);
             self.resume_again();
             self.choke();
@@ -130,7 +132,8 @@ impl Member {
         let resuming = (!self.resuming.is_empty()).then_some(SOON);
         let until = |at: Instant| at.saturating_duration_since(now);
         let revoking = self.revoking.as_ref().map(|revoking| until(revoking.until));
-        let dues = [resuming, self.kicks.due(), revoking];
+        let leaving = self.leaving.as_ref().and_then(Leaving::until).map(until);
+        let dues = [resuming, self.kicks.due(), revoking, leaving];
         let soonest = dues.into_iter().flatten().min();
         let beat = self.pulse.due();
         soonest.map_or(beat, |due| beat.min(due))
@@ -161,7 +164,6 @@ impl Member {
             .collect();
         self.reading.clear();
         self.resuming.clear();
-        self.giving.clear();
         if !owned.is_empty() {
             self.shared.say(GroupEvent::Lost(owned));
         }
@@ -187,12 +189,9 @@ impl Member {
                     self.release(&partition);
                 }
             }
+            Command::Rebalance if self.leaving.is_some() => {}
             Command::Rebalance => self.divide_anew(),
-            Command::Narrow => {
-                self.claims_nothing = false;
-                self.give_all_up();
-                self.narrow();
-            }
+            Command::Leave => self.leave(),
         }
     }
 
@@ -268,6 +267,11 @@ impl Member {
         let claims = self.lose_void(&change);
         self.pulse.quicken();
         match change {
+            // Goes back with everything else.
+            Change::Assign(list) if self.leaving.is_some() => {
+                self.say(self.consumer.incremental_assign(&list));
+                self.say(self.consumer.pause(&list));
+            }
             Change::Assign(mut list) => {
                 let partitions = self.wanted(&list);
                 let member = self.member_id();
@@ -299,14 +303,13 @@ impl Member {
                 self.stop_reading(&partitions);
                 self.shared.disown(&partitions);
                 self.revoking = None;
-                self.giving.clear();
                 self.say(self.consumer.incremental_unassign(&list));
                 if !partitions.is_empty() {
                     self.shared.say(GroupEvent::Lost(partitions));
                 }
             }
         }
-        if claims {
+        if claims && self.leaving.is_none() {
             self.claim_nothing();
         }
     }

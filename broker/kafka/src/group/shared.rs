@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
+use super::offsets::Asking;
 use super::rebalance::Change;
 use super::{GroupConfig, GroupEvent, TopicPartition};
 use crate::support::{Voice, lock, read, write};
@@ -15,7 +16,7 @@ pub(super) enum Command {
     Resume(Arc<str>, i32, Option<i64>),
     Pause(Arc<str>, i32),
     Release(Vec<TopicPartition>),
-    Narrow,
+    Leave,
     Rebalance,
     Rejoin,
     Close,
@@ -63,6 +64,7 @@ pub(super) struct Shared {
     pub(super) voice: Voice,
     /// What the rebalance callback leaves for the group's thread, which called it.
     pub(super) pending: Mutex<Vec<Change>>,
+    pub(super) asking: Asking,
 }
 
 impl Shared {
@@ -131,6 +133,17 @@ impl Shared {
         found
             .map(|(_, term)| term.standing = Standing::Admitted)
             .is_some()
+    }
+
+    /// Takes the word of [`Shared::admit`] back.
+    pub(super) fn withdraw(&self, topic: &str, partition: i32) {
+        let mut owned = write(&self.owned);
+        let mut found = owned
+            .iter_mut()
+            .filter(|((of, at), _)| *at == partition && **of == *topic);
+        if let Some((_, term)) = found.find(|(_, term)| term.admitted()) {
+            term.standing = Standing::Waiting;
+        }
     }
 
     pub(super) fn disown(&self, partitions: &[TopicPartition]) {

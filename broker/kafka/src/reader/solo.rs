@@ -119,6 +119,12 @@ impl Solo {
         }
     }
 
+    /// Reads nothing until partitions are assigned again, which may be long after.
+    pub(crate) fn unassign(&mut self) -> Result<(), KafkaError> {
+        self.known.clear();
+        self.consumer.unassign()
+    }
+
     /// Nothing is read.
     pub(crate) fn idle(&self) -> bool {
         self.assigned == 0
@@ -157,8 +163,6 @@ impl Solo {
 pub(crate) struct Ends {
     /// Every record counts: the high watermark.
     written: BaseConsumer<Quiet>,
-    /// Only what no open transaction may still change: the last stable offset.
-    stable: BaseConsumer<Quiet>,
 }
 
 impl Ends {
@@ -167,10 +171,8 @@ impl Ends {
         name: &str,
         extra: &[(String, String)],
     ) -> Result<Self, KafkaError> {
-        Ok(Self {
-            written: Self::client(connection, name, extra, "read_uncommitted")?,
-            stable: Self::client(connection, name, extra, "read_committed")?,
-        })
+        let written = Self::client(connection, name, extra, "read_uncommitted")?;
+        Ok(Self { written })
     }
 
     /// A client for questions only.
@@ -213,9 +215,11 @@ impl Ends {
             .collect()
     }
 
-    /// Waits until everything that is written now is stable; gives those ends.
+    /// Waits until everything that is written now is stable, as `solo` sees it, which reads nothing
+    /// yet; gives those ends.
     pub(crate) fn settle(
         &self,
+        solo: &Solo,
         topic: &str,
         partitions: &[i32],
         going: impl Fn() -> bool,
@@ -223,7 +227,7 @@ impl Ends {
         let mut reason = "nothing was asked".to_owned();
         let mut written = None;
         while going() {
-            match self.settled(topic, partitions, &mut written) {
+            match self.settled(solo, topic, partitions, &mut written) {
                 Ok(true) => return Ok(written.unwrap_or_default()),
                 Ok(false) => {
                     reason = format!("a transaction is open in {topic}");
@@ -241,6 +245,7 @@ impl Ends {
 
     fn settled(
         &self,
+        solo: &Solo,
         topic: &str,
         partitions: &[i32],
         written: &mut Option<BTreeMap<i32, i64>>,
@@ -249,7 +254,8 @@ impl Ends {
             Some(written) => written,
             None => written.insert(Self::ask(&self.written, topic, partitions)?),
         };
-        let stable = Self::ask(&self.stable, topic, partitions)?;
+        // Only what no open transaction may still change: the last stable offset.
+        let stable = Self::ask(&solo.consumer, topic, partitions)?;
         Ok(written
             .iter()
             .all(|(partition, end)| stable.get(partition).is_some_and(|s| s >= end)))

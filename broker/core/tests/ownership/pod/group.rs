@@ -1,14 +1,16 @@
 //! The client of the consumer group: what the group says, and what its own clock says.
 
-use super::{Around, GRACE, Pod, SESSION, Term};
+use super::super::kafka::Kafka;
+use super::{Around, GRACE, Leaving, Pod, SESSION, Term};
 use isthmus_core::ownership::Event;
 use std::collections::BTreeSet;
 
 impl Pod {
     pub(super) fn lose_all(&mut self) {
         self.group.in_group = false;
-        self.group.generation = None;
+        self.group.seat = None;
         self.group.revoking = None;
+        self.group.ignored.clear();
         let owned = std::mem::take(&mut self.group.owned);
         if !owned.is_empty() {
             self.events
@@ -38,7 +40,7 @@ impl Pod {
             self.lose_all();
         }
         if !self.group.in_group {
-            kafka.join(now, self.process, self.group.wants);
+            kafka.join(now, self.process);
             self.group.in_group = true;
             return;
         }
@@ -60,14 +62,28 @@ impl Pod {
                 self.events
                     .push_back(Event::Lost(left.into_iter().collect()));
             }
-            kafka.rejoin(self.process, self.group.wants);
+            kafka.rejoin(self.process);
+        }
+        if self.leave_group(now, kafka) {
+            return;
         }
         if std::mem::take(&mut self.group.rebalance) {
-            kafka.rejoin(self.process, self.group.wants);
+            kafka.rejoin(self.process);
         }
         let claims = self.claims();
         if let Some(sync) = kafka.heartbeat(now, self.process, &claims) {
-            self.group.generation = Some(sync.generation);
+            self.group.seat = Some(sync.seat);
+            if self.group.leaving.is_some() {
+                self.group.ignored.extend(sync.added);
+                self.group
+                    .ignored
+                    .retain(|slot| !sync.revoked.contains(slot));
+                let owned = &self.group.owned;
+                let left = sync.revoked.into_iter();
+                let left: BTreeSet<u16> = left.filter(|slot| owned.contains_key(slot)).collect();
+                self.group.revoking = Some((left, now + GRACE));
+                return;
+            }
             self.group.terms += 1;
             let number = self.group.terms;
             for slot in &sync.added {
@@ -91,7 +107,30 @@ impl Pod {
         }
     }
 
+    /// An orderly leave: whether it is done.
+    fn leave_group(&mut self, now: u64, kafka: &mut Kafka) -> bool {
+        match self.group.leaving {
+            None => false,
+            Some(Leaving::Asked) => {
+                self.group.leaving = Some(Leaving::Until(now + GRACE));
+                let owned = self.claims().into_iter().collect();
+                self.events.push_back(Event::Revoked(owned));
+                false
+            }
+            Some(Leaving::Until(until)) => {
+                let done = self.group.owned.is_empty() || now >= until;
+                if done {
+                    self.lose_all();
+                    kafka.leave(self.process);
+                    self.group.closed = true;
+                }
+                done
+            }
+        }
+    }
+
     pub(super) fn claims(&self) -> BTreeSet<u16> {
-        self.group.owned.keys().copied().collect()
+        let owned = self.group.owned.keys();
+        owned.chain(&self.group.ignored).copied().collect()
     }
 }

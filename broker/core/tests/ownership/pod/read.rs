@@ -65,7 +65,9 @@ impl Pod {
                     .filter_map(|owner| owner.node.parse().ok())
                     .filter(|pod| *pod != self.process.0)
                     .collect();
-                if !*ended && !others.is_empty() {
+                if slots.iter().any(|slot| self.transactor.is_at(*slot)) {
+                    // What becomes of it is waited for.
+                } else if !*ended && !others.is_empty() {
                     *ended = true;
                     for pod in others {
                         kafka.init(pod);

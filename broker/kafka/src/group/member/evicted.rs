@@ -39,7 +39,6 @@ impl Member {
             "joined the group as a new member: what was assigned before is lost"
         );
         self.stop_reading(&lost);
-        self.giving.retain(|partition| !lost.contains(partition));
         let claimed = self.consumer.assignment();
         let claimed = claimed.map_or_else(|_| Vec::new(), |list| self.wanted(&list));
         let going = match change {

@@ -6,16 +6,14 @@ use std::time::Instant;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 
-use super::super::lists::list;
 use super::super::rebalance::Change;
 use super::super::{GroupEvent, TopicPartition};
 use super::Member;
-use crate::support::read;
 
 /// Partitions on their way to others.
 pub(super) struct Revoking {
     list: TopicPartitionList,
-    left: HashSet<TopicPartition>,
+    pub(super) left: HashSet<TopicPartition>,
     pub(super) until: Instant,
 }
 
@@ -25,38 +23,21 @@ impl Member {
         let mut partitions = self.wanted(&list);
         partitions.retain(|(topic, partition)| self.shared.owns(topic, *partition));
         self.stop_reading(&partitions);
-        let said = std::mem::take(&mut self.giving);
         self.revoking = Some(Revoking {
             list,
             left: partitions.iter().cloned().collect(),
             until: Instant::now() + self.shared.config.revoke_grace,
         });
-        partitions.retain(|partition| !said.contains(partition));
-        if !partitions.is_empty() {
+        // Whoever leaves has said so of all.
+        if !partitions.is_empty() && self.leaving.is_none() {
             self.shared.say(GroupEvent::Revoked(partitions));
         }
-    }
-
-    /// Gives up all that is ours before librdkafka asks for it: while the group waits for a member that
-    /// has died, it does not.
-    pub(super) fn give_all_up(&mut self) {
-        let mut partitions: Vec<_> = read(&self.shared.owned).keys().cloned().collect();
-        if let Some(revoking) = &self.revoking {
-            partitions.retain(|partition| !revoking.left.contains(partition));
-        }
-        if partitions.is_empty() {
-            return;
-        }
-        self.stop_reading(&partitions);
-        self.say(self.consumer.pause(&list(&partitions)));
-        self.giving = partitions.iter().cloned().collect();
-        self.shared.say(GroupEvent::Revoked(partitions));
     }
 
     pub(super) fn release(&mut self, partition: &TopicPartition) {
         let revoking = self.revoking.as_mut();
         let revoked = revoking.is_some_and(|revoking| revoking.left.remove(partition));
-        if revoked || self.giving.remove(partition) {
+        if revoked || self.leaving.is_some() {
             self.shared.disown(std::slice::from_ref(partition));
         }
     }
