@@ -93,6 +93,8 @@ impl Connection {
             .set("allow.auto.create.topics", "false")
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
+            // A Kafka that starts may name only some of a topic's partitions, and is believed until then.
+            .set("topic.metadata.refresh.interval.ms", "10000")
             .set("socket.connection.setup.timeout.ms", "5000")
             .set("socket.keepalive.enable", "true")
             .set("socket.nagle.disable", "true")

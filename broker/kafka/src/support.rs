@@ -156,8 +156,7 @@ pub(crate) fn consumer_config(connection: &Connection, extra: &[(String, String)
         .set("fetch.message.max.bytes", "4194304")
         .set("fetch.max.bytes", "33554432")
         .set("receive.message.max.bytes", "100000000")
-        .set("queued.max.messages.kbytes", "16384")
-        .set("topic.metadata.refresh.interval.ms", "60000");
+        .set("queued.max.messages.kbytes", "16384");
     for (name, value) in extra {
         config.set(name, value);
     }

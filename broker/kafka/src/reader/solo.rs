@@ -236,6 +236,10 @@ impl Ends {
                 Err(error) => {
                     reason = error.to_string();
                     tracing::debug!(%reason, topic, "the ends are asked for again");
+                    // A Kafka that starts may have named only some of the partitions.
+                    for client in [&self.written, &solo.consumer] {
+                        let _ = client.fetch_metadata(Some(topic), ASK);
+                    }
                     thread::sleep(AWAY);
                 }
             }
