@@ -22,6 +22,7 @@ pub mod envelope;
 mod handover;
 mod inbox;
 mod interest;
+mod lane;
 mod limits;
 mod live;
 mod publish;
@@ -159,7 +160,7 @@ pub struct Shard {
     turn: usize,
     /// CONNECTs that came before their slot was open, with their deadline.
     parked: Vec<(u64, u16, Connecting)>,
-    lanes: FxHashMap<Arc<str>, session::Lane>,
+    lanes: FxHashMap<Arc<str>, lane::Lane>,
     last_presence: FxHashMap<Arc<str>, u64>,
     last_sweep: u64,
     counters: Counters,

@@ -90,8 +90,8 @@ pub struct TopicOffset {
 
 impl TopicOffset {
     /// The topic whose partition of this number must be ours.
-    pub(crate) fn owner_topic(&self) -> &str {
-        self.owned_as.as_deref().unwrap_or(&self.topic)
+    pub(crate) fn owner_topic(&self) -> &Arc<str> {
+        self.owned_as.as_ref().unwrap_or(&self.topic)
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Driver {
     terms: HashMap<u16, u64>,
     left: Option<Sender<()>>,
     /// What has read states before, for the next time.
-    restorers: Arc<Mutex<Option<Restorer>>>,
+    restorer: Arc<Mutex<Option<Restorer>>>,
 }
 
 impl Driver {
@@ -55,7 +55,7 @@ impl Driver {
             marks: HashMap::new(),
             terms: HashMap::new(),
             left: None,
-            restorers: Arc::default(),
+            restorer: Arc::default(),
         }
     }
 
@@ -189,7 +189,7 @@ impl Driver {
             topics: self.topics.clone(),
             work: self.work.clone(),
             attempt,
-            restorers: self.restorers.clone(),
+            restorer: self.restorer.clone(),
         }
     }
 }

@@ -48,7 +48,7 @@ pub(super) struct Reading {
     pub(super) topics: Topics,
     pub(super) work: Sender<Work>,
     pub(super) attempt: u64,
-    pub(super) restorers: Arc<Mutex<Option<Restorer>>>,
+    pub(super) restorer: Arc<Mutex<Option<Restorer>>>,
 }
 
 impl Reading {
@@ -131,7 +131,7 @@ impl Reading {
         tracing::debug!(elapsed = ?begun.elapsed(), "committed offsets are settled");
         hit("restore", "offsets");
         let connection = &self.shared.connection;
-        let kept = self.restorers.lock().take();
+        let kept = self.restorer.lock().take();
         let made = || Restorer::new(connection, "restore", &[]);
         let mut restorer = kept.map_or_else(made, Ok)?;
         let partitions: Vec<i32> = slots.iter().map(|slot| i32::from(*slot)).collect();
@@ -154,7 +154,7 @@ impl Reading {
             },
         )?;
         // Connecting takes longer than reading.
-        *self.restorers.lock() = Some(restorer);
+        *self.restorer.lock() = Some(restorer);
         hit("restore", "state");
         for (slot, (position, marks)) in committed {
             let records = state.remove(&i32::from(slot)).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! A session's state, and the index of all subscriptions of the shard.
 
-use super::effect::{ConnId, Effect, Token};
+use super::effect::{ConnId, Token};
 use super::live::LiveQueue;
 use super::replay::Replays;
 use super::slot::Wanted;
@@ -121,25 +121,6 @@ pub(super) enum Received {
     Stored,
     /// PUBREL came; PUBCOMP is owed under this token, when the id's record is gone.
     Releasing(Token),
-}
-
-/// The ways into Kafka that a publisher's records take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    /// Idempotent producer.
-    Stream,
-    /// Second transactional producer.
-    Transaction,
-    /// The same, one change at a time: ordered parents.
-    Ordered,
-}
-
-/// Keeps a publisher's stored records in its order over the two producers.
-#[derive(Debug, Default)]
-pub(super) struct Lane {
-    pub(super) way: Option<Way>,
-    pub(super) out: usize,
-    pub(super) held: VecDeque<(Way, Effect)>,
 }
 
 pub(super) struct Session {

@@ -2,7 +2,7 @@
 
 use super::effect::{Effect, Parent, Token, Transact, Uplink, Write};
 use super::envelope::envelope;
-use super::session::Way;
+use super::lane::Way;
 use super::{Shard, View, first_level, storable};
 use crate::message::Message;
 use isthmus_mqtt::{QoS, ReasonCode};

@@ -44,3 +44,24 @@ impl Under {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_transaction_is_waited_for_by_whom_it_concerns() {
+        let under = Arc::new(Under::default());
+        let topic: Arc<str> = "inbox".into();
+        under.begin([(topic.clone(), 1)].into());
+        assert!(under.wait(&topic, 2, Instant::now()));
+        assert!(!under.wait(&topic, 1, Instant::now()));
+        let other = under.clone();
+        let waits = std::thread::spawn(move || {
+            other.wait(&topic, 1, Instant::now() + Duration::from_secs(60))
+        });
+        under.end();
+        assert!(waits.join().unwrap());
+    }
+}

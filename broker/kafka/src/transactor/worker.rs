@@ -52,8 +52,8 @@ pub(super) struct Worker {
     /// Unlike every other start of this id.
     start: u128,
     number: u64,
-    /// A transaction has just ended.
-    gathers_until: Option<Instant>,
+    /// Until then those are waited for who have just heard of the end of a transaction.
+    gathers_until: Instant,
 }
 
 impl Worker {
@@ -79,7 +79,7 @@ impl Worker {
             part: 0,
             start,
             number: 0,
-            gathers_until: None,
+            gathers_until: Instant::now(),
         }
     }
 
@@ -120,14 +120,11 @@ impl Worker {
     /// Takes what is there; behind a transaction also what those submit soon who have just heard of
     /// its end, so that they do not go by turns, each with a transaction of its own.
     fn gather(&mut self, asked: &Receiver<Ask>) {
-        let until = self.gathers_until.take();
         while self.postponed.is_none() {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            let ask = match left {
-                Some(left) if !left.is_zero() => asked.recv_timeout(left).ok(),
-                _ => asked.try_recv().ok(),
+            let left = self.gathers_until.saturating_duration_since(Instant::now());
+            let Ok(ask) = asked.recv_timeout(left) else {
+                return;
             };
-            let Some(ask) = ask else { return };
             self.take(ask);
         }
     }
@@ -166,7 +163,7 @@ impl Worker {
             return;
         }
         let offsets = self.queue.iter().flat_map(|change| &change.offsets);
-        let partitions = offsets.map(|offset| (offset.owner_topic().into(), offset.partition));
+        let partitions = offsets.map(|offset| (offset.owner_topic().clone(), offset.partition));
         self.maker.shared.under.begin(partitions.collect());
         self.transact(asked);
         if self.lost.is_none() {
@@ -201,7 +198,7 @@ impl Worker {
             Ended::Committed => {
                 self.committed(count);
                 let took = begun.elapsed();
-                self.gathers_until = Some(Instant::now() + GATHER.min(took / GATHER_PART));
+                self.gathers_until = Instant::now() + GATHER.min(took / GATHER_PART);
             }
             Ended::Aborted(code) => {
                 self.maker.shared.progress.failed(&code);

@@ -42,8 +42,8 @@ impl Member {
         }
     }
 
-    /// A static member that narrowed its subscription, left, and is back within the session timeout
-    /// is given what it had then: nothing; the coordinator looks at what it wants now only when it
+    /// A static member that died while it claimed nothing, and is back within the session timeout, is
+    /// given what it had then: nothing; the coordinator looks at what it wants now only when it
     /// joins with another subscription once more.
     pub(super) fn ask_again(&mut self) {
         if !self.resubscribed && self.shared.config.park.is_some() {

@@ -10,7 +10,7 @@ use super::Worker;
 
 fn is_about(change: &Change, topic: &str, partition: i32) -> bool {
     let mut offsets = change.offsets.iter();
-    offsets.any(|o| o.partition == partition && *o.owner_topic() == *topic)
+    offsets.any(|o| o.partition == partition && **o.owner_topic() == *topic)
 }
 
 impl Worker {
@@ -90,7 +90,7 @@ impl Worker {
             !all && change
                 .offsets
                 .iter()
-                .all(|offset| owned.contains(&(offset.owner_topic().into(), offset.partition)))
+                .all(|offset| owned.contains(&(offset.owner_topic().clone(), offset.partition)))
         };
         if self.held.is_empty() && self.queue.iter().all(ours) {
             return;
