@@ -164,9 +164,9 @@ fn finish_leaving(bridge: &Bridge, leave: u64, deadline: Instant) {
         .iter()
         .filter_map(|(partition, next)| next.map(|next| (&**topic, *partition, next)))
         .collect();
-    // Commits may have failed on the way; the last one covers them.
+    // Commits may have failed on the way, or not gone yet; the last one covers them.
     if !moved.is_empty()
-        && let Err(error) = group.commit(&moved, true)
+        && let Err(error) = group.commit(&moved)
     {
         tracing::warn!(%error, "downlink offsets not committed at the handover: the next owner repeats");
     }
@@ -278,12 +278,8 @@ fn finish(shared: &Shared, bridge: &Bridge, partition: i32, offset: i64, outcome
         for outcome in moved.passed {
             shared.metrics.downlink_records.inc(outcome);
         }
-        // With the lock held: commits keep their order, and none comes after the handover.
-        let commit = [(&*bridge.topic, partition, moved.next)];
-        if let Err(error) = group.commit(&commit, false) {
-            // The next commit of the partition covers it.
-            tracing::debug!(%error, partition, moved.next, "downlink offset not committed");
-        }
+        // With the lock held, so that none comes after the handover.
+        group.moved(&bridge.topic, partition, moved.next);
     }
     drop(under);
     bridge.ended.notify_all();

@@ -10,6 +10,7 @@
 //! nothing, and nothing waits behind a poll.
 
 mod client;
+mod commits;
 mod kicks;
 mod lists;
 mod member;
@@ -25,11 +26,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use isthmus_kafka_ffi::member_id;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerGroupMetadata};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
-use rdkafka::{Offset, TopicPartitionList};
 
 use self::client::consumer;
+use self::commits::Commits;
 use self::member::Member;
 use self::offsets::Asking;
 pub(crate) use self::offsets::committed;
@@ -157,6 +158,7 @@ impl Group {
             voice: Voice::new(&config.group_id),
             pending: Mutex::new(Vec::new()),
             asking: Asking::default(),
+            commits: Commits::default(),
             config,
         });
         let consumer = Arc::new(consumer(&shared, &commands)?);
@@ -372,24 +374,23 @@ impl GroupHandle {
         asking.committed(config, partitions, deadline)
     }
 
-    /// Commits offsets outside a transaction; with `wait`, when Kafka has them.
+    /// Commits offsets outside a transaction, and waits until Kafka has them. What was said to have
+    /// [`GroupHandle::moved`] before about the same partitions is covered by it.
     ///
     /// # Errors
     /// When Kafka did not take them, or the membership has ended.
-    pub fn commit(&self, offsets: &[(&str, i32, i64)], wait: bool) -> Result<(), KafkaError> {
+    pub fn commit(&self, offsets: &[(&str, i32, i64)]) -> Result<(), KafkaError> {
         let consumer = read(&self.consumer).clone().ok_or(KafkaError::Canceled)?;
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for (topic, partition, offset) in offsets {
-            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+        self.shared.commits.now(&consumer, offsets)
+    }
+
+    /// The next record to process of a partition of ours is this one: committed soon, together
+    /// with what else has moved by then, unless the partition is lost before.
+    pub fn moved(&self, topic: &Arc<str>, partition: i32, offset: i64) {
+        if let Some(term) = self.term(topic, partition) {
+            let partition = (Arc::clone(topic), partition);
+            self.shared.commits.add(partition, (offset, term));
         }
-        consumer.commit(
-            &list,
-            if wait {
-                CommitMode::Sync
-            } else {
-                CommitMode::Async
-            },
-        )
     }
 
     fn send(&self, command: Command) {

@@ -17,6 +17,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::commits::Pace;
 use super::kicks::Kicks;
 use super::lists::{list, others};
 use super::rebalance::{Change, Rebalances};
@@ -47,6 +48,7 @@ pub(super) struct Member {
     resuming: Vec<(TopicPartition, Option<i64>)>,
     kicks: Kicks,
     pulse: Pulse,
+    pace: Pace,
     revoking: Option<Revoking>,
     leaving: Option<Leaving>,
     /// The subscription is no longer the first one.
@@ -75,6 +77,7 @@ impl Member {
             resuming: Vec::new(),
             kicks: Kicks::default(),
             pulse: Pulse::new(),
+            pace: Pace::new(),
             revoking: None,
             leaving: None,
             resubscribed: false,
@@ -120,6 +123,7 @@ impl Member {
             self.finish_revoking();
             self.finish_leaving();
             self.pulse.serve(&self.consumer);
+            self.commit_moved();
             self.resume_again();
             self.choke();
             self.kicks.serve(&self.consumer);
@@ -139,8 +143,17 @@ impl Member {
         soonest.map_or(beat, |due| beat.min(due))
     }
 
+    fn commit_moved(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let term = |topic: &str, number| shared.term(topic, number).map(|term| term.number);
+        let handed_in = self.pace.serve(&shared.commits, &self.consumer, term);
+        self.say(handed_in);
+    }
+
     /// Leaves; a static member's partitions stay reserved for a while.
     fn close(mut self) {
+        self.pace = Pace::new();
+        self.commit_moved();
         self.shared.ended.store(true, Ordering::Release);
         self.answer_all();
         self.lose_all();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
+use super::commits::Commits;
 use super::offsets::Asking;
 use super::rebalance::Change;
 use super::{GroupConfig, GroupEvent, TopicPartition};
@@ -65,6 +66,7 @@ pub(super) struct Shared {
     /// What the rebalance callback leaves for the group's thread, which called it.
     pub(super) pending: Mutex<Vec<Change>>,
     pub(super) asking: Asking,
+    pub(super) commits: Commits,
 }
 
 impl Shared {

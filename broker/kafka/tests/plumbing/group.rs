@@ -1,5 +1,6 @@
 //! Membership: assignment, reading from a given place, back-pressure, handover.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use isthmus_kafka::group::{Group, GroupConfig, GroupEvent};
@@ -80,7 +81,7 @@ fn a_partition_is_read_from_where_it_is_resumed() {
         "idle group: {:?} CPU in 2 s (other tests included)",
         cpu() - before
     );
-    handle.commit(&[(&topic, 2, 77)], true).unwrap();
+    handle.commit(&[(&topic, 2, 77)]).unwrap();
     let place = handle.committed(&[(&topic, 2)], soon()).unwrap();
     assert_eq!(place[0].offset, Some(77));
     let start = Instant::now();
@@ -131,29 +132,36 @@ fn reading_pauses_while_too_much_is_outstanding() {
     assert_eq!(handle.outstanding_bytes(), 0);
 }
 
-/// The answer to a commit is an event in the queue of the records.
 #[test]
-fn records_do_not_wait_behind_the_answers_to_commits() {
+fn what_has_moved_is_committed_together_and_never_goes_back() {
     let kafka = shared();
-    let topic = kafka.topic("commits", 1);
-    let (producer, _done) = producer(&kafka, ProducerSettings::default());
-    let (sender, received) = events();
-    let mut config = GroupConfig::new(kafka.bootstrap(), &unique("commits"), "pod", &[&topic]);
-    config.wait_for_resume = false;
-    let group = Group::start(config, move |event| sender.send(event).unwrap_or_default()).unwrap();
-    received.find(assigned);
+    let topic: Arc<str> = kafka.topic("commits", 3).into();
+    let (group, events) = member(&kafka, &topic, "pod");
+    events.find(assigned);
     let handle = group.handle();
+    let committed = |partition| {
+        let place = handle.committed(&[(&topic, partition)], soon()).unwrap();
+        place[0].offset
+    };
+    let until = |partition, offset| {
+        let deadline = soon();
+        while committed(partition) != Some(offset) {
+            assert!(Instant::now() < deadline, "{:?}", committed(partition));
+        }
+    };
     for offset in 1..=2000 {
-        // The last of a hundred waits for those before it: no request of a member may be out for
-        // longer than its client waits.
-        handle
-            .commit(&[(&topic, 0, offset)], offset % 100 == 0)
-            .unwrap();
+        handle.moved(&topic, 0, offset);
     }
-    let start = Instant::now();
-    send(&producer, &topic, "k", 0, 100);
-    received.find(|event| matches!(event, GroupEvent::Records(_)).then_some(()));
-    println!("behind 2000 answers: {:.1?}", start.elapsed());
+    until(0, 2000);
+    handle.moved(&topic, 0, 2001);
+    handle.commit(&[(&topic, 0, 2002)]).unwrap();
+    assert_eq!(committed(0), Some(2002));
+    handle.moved(&topic, 1, 7);
+    until(1, 7);
+    assert_eq!(committed(0), Some(2002), "2001 has not come behind it");
+    handle.moved(&topic, 2, 9);
+    group.close();
+    until(2, 9);
 }
 
 /// Whoever took the instance id may have been an earlier request of the member's own.
