@@ -6,6 +6,7 @@
 
 mod answers;
 mod headers;
+mod retained;
 mod topics;
 mod writes;
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use answers::dead_letter_token;
+pub use retained::word;
 pub use topics::Topics;
 
 /// The ids of a pod's two transactors.

@@ -4,7 +4,13 @@
 /// partitioner maps a key to a partition (`Utils.toPositive(Utils.murmur2(key)) % n`).
 #[must_use]
 pub fn slot(client_id: &str, slots: u16) -> u16 {
-    let positive = murmur2(client_id.as_bytes()) & 0x7fff_ffff;
+    slot_of(murmur2(client_id.as_bytes()), slots)
+}
+
+/// The slot of a hash.
+#[must_use]
+pub fn slot_of(hash: u32, slots: u16) -> u16 {
+    let positive = hash & 0x7fff_ffff;
     u16::try_from(positive % u32::from(slots.max(1))).unwrap_or(0)
 }
 

@@ -1,37 +1,24 @@
 //! Retained messages by Topic Name: the cache of `<i>.retained` that every pod holds.
 //!
 //! A message retained here counts at once, as an overlay, until its own record is read back; in
-//! the end the log's order decides on every pod alike.
+//! the end the log's order decides on every pod alike. But a pod that has lost a slot may have
+//! handed messages to its producer that are written when their publisher has long said more to the
+//! next owner: such a record is late, and nobody takes it for the last word.
+
+mod cleared;
+mod entry;
 
 use crate::message::Message;
+use cleared::Cleared;
+use entry::{Entry, Overlay, earlier};
+pub use entry::{Standing, Word};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 #[derive(Debug, Default)]
-struct Slot {
-    /// As the log says.
-    logged: Option<Arc<Message>>,
-    /// Ours, not yet read back: its number and the message, or a deletion.
-    overlay: Option<(u64, Option<Arc<Message>>)>,
-}
-
-impl Slot {
-    fn current(&self) -> Option<&Arc<Message>> {
-        match &self.overlay {
-            Some((_, overlay)) => overlay.as_ref(),
-            None => self.logged.as_ref(),
-        }
-    }
-
-    fn is_bare(&self) -> bool {
-        self.logged.is_none() && self.overlay.is_none()
-    }
-}
-
-#[derive(Debug, Default)]
 struct Node {
     children: FxHashMap<Box<str>, Node>,
-    slot: Slot,
+    entry: Entry,
 }
 
 /// The retained messages.
@@ -40,6 +27,7 @@ pub struct Retained {
     root: Node,
     messages: usize,
     bytes: u64,
+    cleared: Cleared,
 }
 
 impl Retained {
@@ -78,45 +66,73 @@ impl Retained {
         for level in topic.split('/') {
             node = node.children.get(level)?;
         }
-        node.slot.current()
+        node.entry.current()
     }
 
-    /// Our own change number `seq`, visible at once; `None` clears.
-    pub fn overlay(&mut self, topic: &str, seq: u64, message: Option<Arc<Message>>) {
-        self.change(topic, |slot| slot.overlay = Some((seq, message)));
-    }
-
-    /// A record of the log; `own` is its number where this process wrote it.
-    pub fn logged(&mut self, topic: &str, own: Option<u64>, message: Option<Arc<Message>>) {
-        self.change(topic, |slot| {
-            slot.logged = message;
-            if slot
-                .overlay
-                .as_ref()
-                .is_some_and(|(seq, _)| own == Some(*seq))
-            {
-                slot.overlay = None;
+    /// Our own change number `seq`, visible at once; `None` clears. Yields the word to write it with.
+    pub fn overlay(
+        &mut self,
+        topic: &str,
+        seq: u64,
+        word: Option<Word>,
+        message: Option<Arc<Message>>,
+    ) -> Option<Word> {
+        let mut said = word;
+        self.change(topic, |entry| {
+            // An inbox that was made anew counts anew, and its lives must not seem to be over.
+            if earlier(said, entry.word) {
+                said = entry.word;
             }
+            entry.overlay = Some(Overlay {
+                seq,
+                word: said,
+                message,
+            });
         });
+        said
+    }
+
+    /// A record of the log; `own` is its number where this process wrote it. A late one changes
+    /// nothing, and the log must be told what stands.
+    pub fn logged(
+        &mut self,
+        topic: &str,
+        own: Option<u64>,
+        word: Option<Word>,
+        message: Option<Arc<Message>>,
+    ) -> Option<Standing> {
+        let clears = message.is_none();
+        let mut stands = None;
+        self.change(topic, |entry| stands = entry.log(own, word, message));
+        if clears
+            && word.is_some()
+            && stands.is_none()
+            && let Some(oldest) = self.cleared.add(topic)
+        {
+            self.change(&oldest, |entry| {
+                if entry.logged.is_none() {
+                    entry.word = None;
+                }
+            });
+        }
+        stands
     }
 
     /// A change of ours that Kafka refused for good.
     pub fn refused(&mut self, topic: &str, seq: u64) {
-        self.change(topic, |slot| {
-            if slot.overlay.as_ref().is_some_and(|(have, _)| *have == seq) {
-                slot.overlay = None;
-            }
+        self.change(topic, |entry| {
+            entry.overlay.take_if(|overlay| overlay.seq == seq);
         });
     }
 
-    fn change(&mut self, topic: &str, with: impl FnOnce(&mut Slot)) {
+    fn change(&mut self, topic: &str, with: impl FnOnce(&mut Entry)) {
         let levels: Vec<&str> = topic.split('/').collect();
         let (mut before, mut after) = (0, 0);
         change_at(
             &mut self.root,
             &levels,
-            &mut |slot| {
-                before = slot.current().map_or(0, |m| m.size());
+            &mut |entry| {
+                before = entry.current().map_or(0, |m| m.size());
             },
             with,
             &mut after,
@@ -144,19 +160,19 @@ impl Retained {
 fn change_at(
     node: &mut Node,
     levels: &[&str],
-    before: &mut impl FnMut(&Slot),
-    with: impl FnOnce(&mut Slot),
+    before: &mut impl FnMut(&Entry),
+    with: impl FnOnce(&mut Entry),
     after: &mut usize,
 ) {
     let Some((level, rest)) = levels.split_first() else {
-        before(&node.slot);
-        with(&mut node.slot);
-        *after = node.slot.current().map_or(0, |m| m.size());
+        before(&node.entry);
+        with(&mut node.entry);
+        *after = node.entry.current().map_or(0, |m| m.size());
         return;
     };
     let child = node.children.entry((*level).into()).or_default();
     change_at(child, rest, before, with, after);
-    if child.children.is_empty() && child.slot.is_bare() {
+    if child.children.is_empty() && child.entry.is_bare() {
         node.children.remove(*level);
     }
 }
@@ -171,12 +187,12 @@ fn match_at<'a>(
     let hidden = |name: &str| first && name.starts_with('$');
     match levels.split_first() {
         None => {
-            if let Some(message) = node.slot.current() {
+            if let Some(message) = node.entry.current() {
                 found(message);
             }
         }
         Some((&"#", _)) => {
-            if !first && let Some(message) = node.slot.current() {
+            if !first && let Some(message) = node.entry.current() {
                 found(message);
             }
             for (_, child) in node.children.iter().filter(|(name, _)| !hidden(name)) {
@@ -215,21 +231,90 @@ mod tests {
     #[test]
     fn an_overlay_counts_until_its_record_is_read_and_the_log_has_the_last_word() {
         let mut retained = Retained::default();
-        retained.overlay("a", 1, Some(message("a")));
+        retained.overlay("a", 1, None, Some(message("a")));
         assert_eq!(found(&retained, "#"), ["a"]);
-        retained.logged("a", None, None);
+        retained.logged("a", None, None, None);
         assert_eq!(
             found(&retained, "#"),
             ["a"],
             "another's record came before ours"
         );
-        retained.logged("a", Some(1), Some(message("a")));
-        retained.logged("a", None, None);
+        retained.logged("a", Some(1), None, Some(message("a")));
+        retained.logged("a", None, None, None);
         assert_eq!((retained.len(), retained.bytes()), (0, 0));
         assert!(retained.root.children.is_empty());
     }
 
+    fn said(n: u64) -> Option<Arc<Message>> {
+        let payload = n.to_string();
+        // Every third clears.
+        (n % 3 > 0).then(|| Arc::new(Message::new("a", b"", payload.as_bytes())))
+    }
+
+    #[test]
+    fn what_a_former_owner_shows_is_given_up_for_what_the_publisher_said_to_the_next() {
+        let mut retained = Retained::default();
+        let old = retained.overlay("a", 1, Some(Word::new("p", 4)), said(1));
+        assert_eq!(
+            retained.logged("a", None, Some(Word::new("q", 9)), said(2)),
+            None
+        );
+        assert_eq!(retained.get("a"), said(1).as_ref(), "another publisher's");
+        let new = Word::new("p", 5);
+        assert_eq!(retained.logged("a", None, Some(new), said(4)), None);
+        assert_eq!(retained.get("a"), said(4).as_ref());
+        let stands = retained.logged("a", Some(1), old, said(1));
+        assert_eq!(
+            stands,
+            Some(Standing {
+                word: new,
+                message: said(4)
+            })
+        );
+        assert_eq!(retained.get("a"), said(4).as_ref());
+    }
+
+    #[test]
+    fn an_inbox_that_counts_anew_does_not_silence_a_publisher() {
+        let mut retained = Retained::default();
+        retained.logged("a", None, Some(Word::new("p", 1000)), said(1));
+        let word = retained.overlay("a", 1, Some(Word::new("p", 0)), said(2));
+        assert_eq!(retained.logged("a", Some(1), word, said(2)), None);
+        assert_eq!(retained.get("a"), said(2).as_ref());
+    }
+
+    #[test]
+    fn what_is_known_of_cleared_topics_is_bounded() {
+        let mut retained = Retained::default();
+        for topic in 0..5000 {
+            let word = Some(Word::new("p", 2));
+            retained.logged(&topic.to_string(), None, word, said(1));
+            retained.logged(&topic.to_string(), None, word, None);
+        }
+        assert_eq!(retained.root.children.len(), 4096);
+        let late = Some(Word::new("p", 1));
+        assert!(retained.logged("4999", None, late, said(1)).is_some());
+        assert!(retained.is_empty());
+    }
+
     proptest! {
+        /// Each owner's records are in the log in their order, and may be there whenever they like.
+        #[test]
+        fn the_last_word_to_the_last_owner_stands(owners in prop::collection::vec(0i64..4, 1..30)) {
+            let mut retained = Retained::default();
+            let mut last = None;
+            for (n, owner) in (0u64..).zip(owners) {
+                let late = last.is_some_and(|(newest, _)| owner < newest);
+                let stands = retained.logged("a", None, Some(Word::new("p", owner)), said(n));
+                prop_assert_eq!(stands.is_some(), late);
+                last = if late { last } else { Some((owner, n)) };
+                let (_, n) = last.unwrap();
+                prop_assert_eq!(retained.get("a").cloned(), said(n));
+                prop_assert_eq!(retained.len(), usize::from(said(n).is_some()));
+                prop_assert!(stands.is_none_or(|stands| stands.message == said(n)));
+            }
+        }
+
         #[test]
         fn matching_agrees_with_the_plain_matcher(
             topics in prop::collection::btree_set("[ab$]{0,1}(/[ab]{0,1}){0,3}", 0..10),
@@ -238,7 +323,7 @@ mod tests {
             let mut retained = Retained::default();
             let topics: Vec<_> = topics.into_iter().filter(|t| !t.is_empty()).collect();
             for (seq, topic) in topics.iter().enumerate() {
-                retained.overlay(topic, seq as u64, Some(message(topic)));
+                retained.overlay(topic, seq as u64, None, Some(message(topic)));
             }
             let mut want: Vec<String> = topics.iter().filter(|t| isthmus_mqtt::topic::matches(&filter, t)).cloned().collect();
             want.sort();

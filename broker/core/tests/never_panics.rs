@@ -161,10 +161,11 @@ impl Rig {
             Effect::Write(_, write) => self.keep(&write.clone()),
             Effect::Transact(transact) => transact.writes.clone().iter().for_each(|w| self.keep(w)),
             Effect::Commit { writes, .. } => writes.clone().iter().for_each(|w| self.keep(w)),
-            Effect::Retain(_, message) => {
+            Effect::Retain(_, word, message) => {
                 self.seq += 1;
                 let kept = Some(message.clone()).filter(|m| !m.payload().is_empty());
-                self.retained.overlay(message.topic(), self.seq, kept);
+                self.retained
+                    .overlay(message.topic(), self.seq, *word, kept);
             }
             _ => {}
         }
@@ -177,9 +178,9 @@ impl Rig {
         }
         let effect = self.waiting.remove(nth.min(self.waiting.len() - 1));
         let token = match effect {
-            Effect::Uplink(token, _) | Effect::Write(token, _) | Effect::Retain(Some(token), _) => {
-                token
-            }
+            Effect::Uplink(token, _)
+            | Effect::Write(token, _)
+            | Effect::Retain(Some(token), ..) => token,
             Effect::Transact(transact) => transact.token,
             Effect::Commit { id, .. } if refused => return self.shard.fenced(id),
             Effect::Commit { id, .. } => {

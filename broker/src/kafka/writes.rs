@@ -4,7 +4,6 @@ use super::Kafka;
 use super::answers::{NOBODY, shard_token};
 use super::headers::with_uplink_headers;
 use isthmus_core::shard::{Position, Token, Transact, Uplink, Write};
-use isthmus_core::{Message, record};
 use isthmus_kafka::directory::Entry;
 use isthmus_kafka::record::{OwnedRecord, Record};
 use isthmus_kafka::transactor::{Change, TopicOffset};
@@ -42,29 +41,6 @@ impl Kafka {
         );
     }
 
-    /// Writes a retained message, or that there is none; `seq` tells our own record.
-    pub fn retain(&self, shard: u16, token: Option<Token>, seq: u64, message: &Message) {
-        let value = (!message.payload().is_empty())
-            .then(|| record::encode(&record::MessageRecord::from(message)));
-        let (start, seq) = (self.process.start.to_be_bytes(), seq.to_be_bytes());
-        let token = token.map_or(NOBODY, |token| shard_token(shard, token));
-        self.producer.produce(
-            token,
-            &Record {
-                topic: &self.topics.retained,
-                partition: None,
-                key: Some(message.topic().as_bytes()),
-                value: value.as_deref(),
-                headers: &[
-                    ("node", Some(self.process.node.as_bytes())),
-                    ("start", Some(&start)),
-                    ("seq", Some(&seq)),
-                ],
-                timestamp: None,
-            },
-        );
-    }
-
     /// Says something in the directory, in passing: nobody waits for it.
     pub fn say(&self, entry: &Entry) {
         let (key, value) = entry.encode();
@@ -79,21 +55,6 @@ impl Kafka {
                 timestamp: None,
             },
         );
-    }
-
-    /// Whether a retained record is ours, and its number.
-    #[must_use]
-    pub fn own_retained(&self, headers: &[(String, Option<Vec<u8>>)]) -> Option<u64> {
-        let find = |name: &str| {
-            headers
-                .iter()
-                .find(|(n, _)| n == name)
-                .and_then(|(_, v)| v.as_deref())
-        };
-        let ours = find("node") == Some(self.process.node.as_bytes())
-            && find("start") == Some(&self.process.start.to_be_bytes());
-        let seq = find("seq")?.try_into().ok()?;
-        ours.then(|| u64::from_be_bytes(seq))
     }
 
     /// Copies a bad downlink record to the dead letter; `done` is called with the token.

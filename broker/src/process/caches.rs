@@ -1,9 +1,10 @@
 //! The caches that every process has: retained messages and the directory, read to their ends
 //! before clients are let in, and followed from there.
 
-use crate::kafka::Topics;
+use crate::kafka::{Topics, word};
 use crate::shared::{Event, Shared};
 use isthmus_core::record::{MessageRecord, decode};
+use isthmus_core::retained::Standing;
 use isthmus_kafka::directory::Entry;
 use isthmus_kafka::reader::{Reader, ReaderConfig, ReaderEvent};
 use parking_lot::Mutex;
@@ -58,7 +59,11 @@ pub(super) fn follow_retained(
         match message {
             Ok(message) => {
                 let message = message.map(|message| Arc::new(message.to_message()));
-                shared.retained.write().logged(topic, own, message);
+                let (publisher, word) = word(&record.headers).unzip();
+                let stands = shared.retained.write().logged(topic, own, word, message);
+                if let (Some(publisher), Some(stands)) = (publisher, stands) {
+                    restate(&shared, topic, publisher, &stands);
+                }
             }
             Err(error) => {
                 tracing::error!(%error, topic, "cannot read a retained message");
@@ -67,6 +72,21 @@ pub(super) fn follow_retained(
         }
         shared.fresh.read_to(record.partition, record.offset + 1);
     })?)
+}
+
+/// A late record is the log's last one of its topic, which compaction would keep: the publisher's
+/// owner says again what stands.
+fn restate(shared: &Shared, topic: &str, publisher: &str, stands: &Standing) {
+    tracing::debug!(
+        topic,
+        publisher,
+        "a retained message of an earlier owner came late"
+    );
+    if let Some(kafka) = shared.kafka.get()
+        && shared.serves(stands.word.slot(shared.config.slots))
+    {
+        kafka.retain_again(topic, publisher, stands);
+    }
 }
 
 /// Follows `<i>.directory`; `caught_up` is called when it has been read to its end.

@@ -65,11 +65,13 @@ impl Worker {
                 shared.routes.write().own(slot, &filter, kinds, number);
                 shared.links.route(shared, slot, &filter, kinds, number);
             }
-            Effect::Retain(token, message) => {
+            Effect::Retain(token, word, message) => {
                 let seq = shared.retained_seq.fetch_add(1, Ordering::Relaxed);
                 let kept = (!message.payload().is_empty()).then(|| Arc::clone(&message));
-                shared.retained.write().overlay(message.topic(), seq, kept);
-                kafka.retain(number, token, seq, &message);
+                let mut retained = shared.retained.write();
+                let word = retained.overlay(message.topic(), seq, word, kept);
+                drop(retained);
+                kafka.retain(number, token, seq, word, &message);
             }
             Effect::Refresh(token) => shared.fresh.ask(number, token),
             Effect::Fetch(slot, offsets) => kafka.fetch(slot, offsets),

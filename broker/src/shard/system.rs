@@ -29,7 +29,7 @@ impl Worker {
             self.shared
                 .retained
                 .write()
-                .overlay(&topic, 0, Some(Arc::clone(&message)));
+                .overlay(&topic, 0, None, Some(Arc::clone(&message)));
         }
     }
 }

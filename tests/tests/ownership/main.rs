@@ -13,8 +13,9 @@ mod pods;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use isthmus_core::record::{MessageRecord, decode};
 use isthmus_tests::client::Outgoing;
-use isthmus_tests::{Kafka, Options, QoS, Spec, Version, eventually};
+use isthmus_tests::{Client, Kafka, Options, QoS, Record, Spec, Tail, Version, eventually};
 use pods::Pods;
 use rustix::process::Signal;
 
@@ -136,6 +137,54 @@ fn a_pod_that_stood_still_drops_what_another_has() {
     assert_eq!(present.ended(), Some(0x8B), "its slot is another's");
     pods.wait_divided();
     assert_served(&pods, &sessions, "awake");
+}
+
+/// What a pod has handed to its producer while Kafka was out of its reach is written when that is over,
+/// behind what the publisher has said to the next owner since.
+#[test]
+fn a_late_retained_message_of_a_former_owner_is_not_the_last_word() {
+    let kafka = Kafka::fragile(1, 2, 256);
+    let pods = Pods::start(&kafka, Spec::new("late"), 2);
+    let slot = pods.wait_divided()[1][0];
+    let options = Options::new(&pods::client_of(slot, SLOTS));
+    let options = options.version(Version::V5).persistent();
+    let value = |n: u8| {
+        let message = Outgoing::new("valve", n.to_string()).retained();
+        message.qos(QoS::AtLeastOnce)
+    };
+    let mut watching = Client::connect(&pods.address(1), &Options::new("watcher"));
+    watching.subscribe("valve", QoS::AtMostOnce);
+    let mut publisher = pods.connect(slot, &options);
+    publisher.publish(&value(1));
+    watching.messages_before("1");
+
+    kafka.drop_packets(1);
+    publisher.send(&value(2)).unwrap();
+    watching.messages_before("2");
+    pods.wait_all_at(0, 2 * FAILOVER);
+    let mut publisher = pods.connect(slot, &options);
+    assert!(publisher.welcome.session_present);
+    publisher.publish(&value(2));
+    publisher.publish(&value(3));
+
+    kafka.pass_packets(1);
+    let mut log = Tail::from_start(&kafka.bootstrap(), &pods.topic("retained"));
+    let message = |record: &Record| {
+        let value = record.value.as_deref().unwrap();
+        let message: MessageRecord<'_> = decode(value).unwrap();
+        message.to_message().payload().to_vec()
+    };
+    log.find("the last word of its time", |record| {
+        message(record) == b"3"
+    });
+    log.find("the late record", |record| message(record) == b"2");
+    log.find("what stands, again", |record| message(record) == b"3");
+    for pod in 0..2 {
+        let name = format!("reader-{pod}");
+        let mut reader = Client::connect(&pods.address(pod), &Options::new(&name));
+        reader.subscribe("valve", QoS::AtMostOnce);
+        assert_eq!(reader.message().text(), "3", "pod {pod}");
+    }
 }
 
 /// More pods than slots: one that has none is ready, and takes over when it must.

@@ -1,5 +1,5 @@
 //! Broker processes of one instance, started without an operator: each has a copy of the
-//! configuration that the operator wrote, with a name and ports of its own.
+//! configuration that the operator wrote, with a name, ports and a way to Kafka of its own.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,6 +27,7 @@ struct Pod {
 /// See the module's description.
 pub(crate) struct Pods {
     stem: String,
+    topics: String,
     pods: Vec<Pod>,
     routes: Mutex<Routes>,
 }
@@ -70,6 +71,7 @@ impl Pods {
                 let mut config = base.clone();
                 config["node"] = json!(format!("{stem}-{number}"));
                 config["listeners"] = json!({"mqtt": {"address": format!("127.0.0.1:{mqtt}")}});
+                config["kafka"]["bootstrapServers"] = json!(kafka.bootstrap_by(number));
                 config["monitoring"] = json!({"address": format!("127.0.0.1:{monitoring}")});
                 let address = format!("127.0.0.1:{peers}");
                 for field in ["address", "advertised"] {
@@ -86,16 +88,22 @@ impl Pods {
                 }
             })
             .collect();
-        let topic = format!("__mqtt.{namespace}.{stem}.routes");
-        let tail = Tail::from_start(&kafka.bootstrap(), &topic);
+        let topics = format!("__mqtt.{namespace}.{stem}");
+        let tail = Tail::from_start(&kafka.bootstrap(), &format!("{topics}.routes"));
         Self {
             stem,
+            topics,
             pods,
             routes: Mutex::new(Routes {
                 tail,
                 owners: BTreeMap::new(),
             }),
         }
+    }
+
+    /// The name of an internal topic.
+    pub(crate) fn topic(&self, name: &str) -> String {
+        format!("{}.{name}", self.topics)
     }
 
     /// Starts a pod's process.

@@ -1,6 +1,7 @@
 //! What a shard asks of the world, in the order in which it must happen.
 
 use crate::message::Message;
+use crate::retained::Word;
 use crate::routes::Kinds;
 use std::sync::Arc;
 
@@ -166,8 +167,8 @@ pub enum Effect {
     /// with [`super::Shard::synced`].
     Sync(Token),
     /// A retained message (an empty one clears): to the cache at once and to its topic, under
-    /// this token; `None` where nobody waits.
-    Retain(Option<Token>, Arc<Message>),
+    /// this token; `None` where nobody waits. By whose word, where the publisher's slot is here.
+    Retain(Option<Token>, Option<Word>, Arc<Message>),
     /// Read the retained messages as far as their log goes now, then say
     /// [`super::Shard::refreshed`] with this token.
     Refresh(Token),

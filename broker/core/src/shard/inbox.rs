@@ -44,12 +44,8 @@ impl Shard {
             InboxRecord::Marker(marker) => self.apply(slot_no, offset, &marker, fx),
             InboxRecord::Opened { owner, restore } => {
                 let ours = *owner.node == *self.config.node && owner.start == self.config.start;
-                if ours
-                    && self
-                        .slots
-                        .get(&slot_no)
-                        .is_some_and(|slot| slot.restore == restore)
-                {
+                if ours && slot.restore == restore {
+                    slot.life = offset;
                     self.open_slot(view, slot_no, fx);
                 }
             }

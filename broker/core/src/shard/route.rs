@@ -7,6 +7,7 @@ use super::will::will_write;
 use super::{Shard, View};
 use crate::message::Message;
 use crate::record::{InboxRecord, MessageRecord, Target, encode};
+use crate::retained::Word;
 use crate::routes::{Hits, Kinds};
 use isthmus_mqtt::QoS;
 use std::collections::BTreeMap;
@@ -139,7 +140,10 @@ impl Shard {
             self.counters.dropped_retained += 1;
             return 0;
         }
-        fx.push(Effect::Retain(token, message.clone()));
+        let publisher = &message.publisher;
+        let slot = self.slots.get(&self.slot_of(publisher));
+        let word = slot.map(|slot| Word::new(publisher, slot.life));
+        fx.push(Effect::Retain(token, word, message.clone()));
         usize::from(token.is_some())
     }
 

@@ -76,6 +76,8 @@ pub(super) struct Slot {
     pub(super) phase: Phase,
     /// Which restore of this process it came by.
     pub(super) restore: u64,
+    /// The offset of the inbox record that opened it: greater with every owner.
+    pub(super) life: i64,
     /// When it closes: from then on what is not under way is left to the next owner, ms.
     pub(super) hurry_at: u64,
     /// The number of its last route change.
@@ -109,6 +111,7 @@ impl Slot {
         Self {
             phase: Phase::Restoring,
             restore: 0,
+            life: 0,
             hurry_at: 0,
             route_number: 0,
             position,

@@ -11,7 +11,8 @@ fn learn(w: &mut World, topic: &str, qos: u8, payload: &str) {
     let mut message = Message::new(topic, &[], payload.as_bytes());
     message.qos = isthmus_mqtt::QoS::from_bits(qos).unwrap();
     message.retain = true;
-    w.retained.logged(topic, None, Some(Arc::new(message)));
+    w.retained
+        .logged(topic, None, None, Some(Arc::new(message)));
 }
 
 fn unread() -> World {

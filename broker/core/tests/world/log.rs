@@ -150,7 +150,7 @@ impl Log {
     pub(crate) fn retained(&self) -> Retained {
         let mut retained = Retained::default();
         for (topic, message) in &self.retained {
-            retained.logged(topic, None, Some(message.clone()));
+            retained.logged(topic, None, None, Some(message.clone()));
         }
         retained
     }

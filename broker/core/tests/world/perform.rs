@@ -26,16 +26,12 @@ impl World {
                 Effect::Transact(transact) => {
                     self.depart(Pipe::Exact, at, Item::Transact(transact))
                 }
-                Effect::Retain(token, message) => {
+                Effect::Retain(token, word, message) => {
                     self.retain_seq += 1;
                     let kept = Some(message.clone()).filter(|m| !m.payload().is_empty());
-                    self.retained
-                        .overlay(message.topic(), self.retain_seq, kept);
-                    self.depart(
-                        Pipe::Retained,
-                        at,
-                        Item::Retain(token, self.retain_seq, message),
-                    );
+                    let seq = self.retain_seq;
+                    let word = self.retained.overlay(message.topic(), seq, word, kept);
+                    self.depart(Pipe::Retained, at, Item::Retain(token, seq, word, message));
                 }
                 Effect::Commit {
                     id,

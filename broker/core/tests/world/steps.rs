@@ -2,6 +2,7 @@
 
 use super::{World, with_shard};
 use isthmus_core::Message;
+use isthmus_core::retained::Word;
 use isthmus_core::shard::{Effect, Live, Position, Taken, Token, Topic, Transact, Uplink, Write};
 use isthmus_mqtt::ReasonCode;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 pub(crate) enum Item {
     Uplink(Token, Uplink),
     Write(Token, Write),
-    Retain(Option<Token>, u64, Arc<Message>),
+    Retain(Option<Token>, u64, Option<Word>, Arc<Message>),
     Transact(Transact),
 }
 
@@ -250,7 +251,7 @@ impl World {
         match item {
             Item::Uplink(_, uplink) => self.log.store(uplink),
             Item::Write(_, write) => self.log.write(write),
-            Item::Retain(_, _, message) => self.log.retain(message),
+            Item::Retain(_, _, _, message) => self.log.retain(message),
             Item::Transact(transact) => {
                 for uplink in &transact.uplinks {
                     self.log.store(uplink);
@@ -280,9 +281,10 @@ impl World {
         let token = match item {
             Item::Uplink(token, _) | Item::Write(token, _) => Some(token),
             Item::Transact(transact) => Some(transact.token),
-            Item::Retain(token, seq, message) => {
+            Item::Retain(token, seq, word, message) => {
                 let kept = Some(message.clone()).filter(|m| !m.payload().is_empty());
-                self.retained.logged(message.topic(), Some(seq), kept);
+                let stands = self.retained.logged(message.topic(), Some(seq), word, kept);
+                assert_eq!(stands, None, "one pod has nothing late");
                 token
             }
         };
