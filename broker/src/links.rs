@@ -63,6 +63,9 @@ pub struct Links {
     peers: RwLock<Peers>,
     /// Pods that say their routes to this one.
     heard: Mutex<HashSet<String>>,
+    /// Pods that are about to open a slot, until the routes have the last word on it: its clients can
+    /// wait there for that.
+    takers: RwLock<HashMap<u16, u16>>,
     /// Counts links that come and go.
     changes: watch::Sender<u64>,
 }
@@ -83,6 +86,7 @@ impl Links {
             runtime: tokio::runtime::Handle::current(),
             peers: RwLock::default(),
             heard: Mutex::default(),
+            takers: RwLock::default(),
             changes: watch::Sender::new(0),
         })
     }
@@ -199,6 +203,16 @@ impl Links {
         self.peers.read().peers.get(usize::from(number)).cloned()
     }
 
+    /// The pod that is about to open a slot.
+    fn taker(&self, slot: u16) -> Option<u16> {
+        self.takers.read().get(&slot).copied()
+    }
+
+    /// Opens streams for clients to a pod.
+    fn opener(&self, number: u16) -> Option<Opener> {
+        self.peer(number)?.clients.read().clone()
+    }
+
     fn each_live(&self, mut each: impl FnMut(&Arc<Outgoing>)) {
         for peer in &self.peers.read().peers {
             if let Some(live) = &*peer.live.read() {
@@ -221,6 +235,22 @@ impl Links {
     /// Says a change of a slot of ours to all.
     pub fn route(&self, shared: &Shared, slot: u16, filter: &str, kinds: Kinds, number: u64) {
         self.each_live(|live| live.route(shared, slot, filter, kinds, number));
+    }
+
+    /// Says to all that this pod takes the clients of a slot from now on.
+    pub fn takes(&self, shared: &Shared, slot: u16) {
+        self.each_live(|live| live.takes(shared, slot));
+    }
+
+    /// A pod says that it is about to open a slot.
+    fn heard_of(&self, slot: u16, peer: u16) {
+        self.takers.write().insert(slot, peer);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// The routes name the slot's owner.
+    pub fn named(&self, slot: u16) {
+        self.takers.write().remove(&slot);
     }
 
     /// Asks all for their word that they have applied what was said before; the shard is told.

@@ -332,13 +332,12 @@ fn doors(shared: &Arc<Shared>, authenticator: &Arc<Authenticator>) -> Vec<Arc<Ha
     let door = |here: usize| {
         let to = shared.clone();
         let accepted = move |mut accepted: Accepted| {
-            let slot = hash::slot(&accepted.client_id, to.config.slots);
-            if to.links.enabled() && !to.serves(slot) {
+            if to.is_elsewhere(&accepted.client_id) {
                 let to = to.clone();
                 tokio::task::spawn_local(bring_home(to, accepted));
                 return;
             }
-            let shard = to.shard_of(slot);
+            let shard = to.shard_of(hash::slot(&accepted.client_id, to.config.slots));
             if shard != here {
                 match accepted.transport.detach() {
                     Ok(transport) => accepted.transport = transport,

@@ -13,7 +13,8 @@ mod rights;
 mod slots;
 mod system;
 
-use crate::handshake::Accepted;
+use crate::handshake::{Accepted, Transport};
+use crate::links::bring_home;
 use crate::shared::{Door, Event, From, Shared};
 use crate::telemetry::Heartbeat;
 use isthmus_core::shard::{Config, ConnId, Connecting, Effect, Ended, Shard, Taken, Token, View};
@@ -88,6 +89,14 @@ fn take(
                 closing,
             } = *door;
             doors.spawn_local(handshake.serve(incoming, closing));
+        }
+        // The slot was given away while the client was on its way here.
+        Event::Accepted(accepted)
+            if !matches!(accepted.transport, Transport::Pipe(_))
+                && worker.borrow().shared.is_elsewhere(&accepted.client_id) =>
+        {
+            let shared = worker.borrow().shared.clone();
+            tokio::task::spawn_local(bring_home(shared, *accepted));
         }
         Event::Accepted(accepted) => {
             let started = worker.borrow_mut().accept(*accepted);
@@ -194,8 +203,8 @@ impl Worker {
 
     /// Commits what clients wait for, and writes to the sockets.
     pub(crate) fn finish_batch(&mut self) {
-        self.act(|core, _, fx| core.flush(fx, false));
         self.finish_closing();
+        self.act(|core, _, fx| core.flush(fx, false));
         let mut touched = std::mem::take(&mut self.touched);
         self.core.take_touched(&mut touched);
         for id in touched.drain(..) {

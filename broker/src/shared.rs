@@ -9,6 +9,7 @@ use crate::links::{Gather, Links};
 use crate::owners::Owners;
 use crate::ownership::Work;
 use crate::telemetry::{Metrics, Readiness};
+use isthmus_core::hash;
 use isthmus_core::ownership;
 use isthmus_core::retained::Retained;
 use isthmus_core::routes::Routes;
@@ -246,6 +247,12 @@ impl Shared {
     pub fn serves(&self, slot: u16) -> bool {
         let here = self.slots_here.get(usize::from(slot));
         here.is_some_and(|here| here.load(Ordering::Acquire))
+    }
+
+    /// Whether the client is to be brought to another pod, or waits until one has its slot.
+    #[must_use]
+    pub fn is_elsewhere(&self, client_id: &str) -> bool {
+        self.links.enabled() && !self.serves(hash::slot(client_id, self.config.slots))
     }
 
     /// A shard takes a slot's clients from now on, or does no longer.

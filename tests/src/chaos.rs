@@ -72,7 +72,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Three brokers, three Kafka nodes, every fault, and 200 devices in each direction.
+    /// Three brokers, three Kafka nodes, every fault, and 200 devices in each direction that speak as
+    /// often as the machine allows.
     #[must_use]
     pub fn new(duration: Duration, seed: u64) -> Self {
         Self {
@@ -81,7 +82,7 @@ impl Plan {
             nodes: 3,
             publishers: 200,
             subscribers: 200,
-            period: Duration::from_secs(1),
+            period: usual_period(),
             faults: Fault::ALL.to_vec(),
             longest: Duration::from_secs(60),
             rest: Duration::from_secs(8),
@@ -203,6 +204,7 @@ impl Plan {
                 lifted,
                 recovered,
                 moves,
+                settled,
             });
         }
         harms
@@ -211,6 +213,13 @@ impl Plan {
 
 fn seconds(milliseconds: u64) -> f64 {
     milliseconds as f64 / 1000.0
+}
+
+/// A second where there are four cores, two where there are two: brokers, Kafka nodes and devices share
+/// them, and how soon anything is served again says nothing where all wait for a core.
+fn usual_period() -> Duration {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Duration::from_secs_f64((4.0 / cores as f64).max(1.0))
 }
 
 /// Waits until everyone has got on; gives the last one.

@@ -21,6 +21,8 @@ const AGAIN: u64 = 200;
 /// How long a shard may need to read what an inbox holds behind its committed position, which is
 /// written every second, ms. Its reader may have been taken away at the wrong moment.
 const OPENING: u64 = 15_000;
+/// How long a pod that has joined waits for its share, ms: others give it up first.
+const SHARE: u64 = 3000;
 /// How long another process may need to write its name as a slot's owner, ms.
 const SUCCESSOR: u64 = 1000;
 /// So often within this time, ms, is no accident: two processes have one name.
@@ -171,6 +173,8 @@ pub struct Ownership {
     begun: bool,
     /// The group has assigned, possibly nothing, and was not lost since.
     joined: bool,
+    /// Until then a pod that has joined, and has nothing, is still to get its share.
+    share: Option<u64>,
     attempt: u64,
     /// When the membership was last taken.
     fences: Vec<u64>,
@@ -189,6 +193,7 @@ impl Ownership {
             slots: BTreeMap::new(),
             begun: false,
             joined: false,
+            share: None,
             attempt: 0,
             fences: Vec::new(),
             rejoin: None,
@@ -221,7 +226,7 @@ impl Ownership {
     /// The group has assigned, possibly nothing, and all that is ours is open.
     #[must_use]
     pub fn serving(&self) -> bool {
-        self.joined && self.unserved() == 0
+        self.joined && self.share.is_none() && self.unserved() == 0
     }
 
     /// When [`Event::Tick`] is due, epoch ms.
@@ -234,7 +239,8 @@ impl Ownership {
         });
         let leaving = self.leaving.as_ref().and_then(Leaving::due);
         let orphans = self.joined.then(|| self.orphans.due()).flatten();
-        due.chain(self.rejoin).chain(leaving).chain(orphans).min()
+        let others = [self.rejoin, self.share, leaving, orphans];
+        due.chain(others.into_iter().flatten()).min()
     }
 
     /// Whether an attempt at a slot still counts: what it yields is of use.

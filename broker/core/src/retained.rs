@@ -248,7 +248,7 @@ mod tests {
     fn said(n: u64) -> Option<Arc<Message>> {
         let payload = n.to_string();
         // Every third clears.
-        (n % 3 > 0).then(|| Arc::new(Message::new("a", b"", payload.as_bytes())))
+        (!n.is_multiple_of(3)).then(|| Arc::new(Message::new("a", b"", payload.as_bytes())))
     }
 
     #[test]

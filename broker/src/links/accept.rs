@@ -196,6 +196,11 @@ async fn live(shared: &Arc<Shared>, stream: Stream) -> io::Result<()> {
                     let mut routes = shared.routes.write();
                     routes.linked(slot, filter, kinds, number, from_pod);
                 }
+                Say::Takes { slot } => {
+                    if let (_, Some(peer)) = from_pod {
+                        shared.links.heard_of(slot, peer);
+                    }
+                }
                 Say::Sync { shard, token } => drop(answers.send(Answer::Synced { shard, token })),
                 Say::Beat => {}
                 live @ Say::Live { .. } => deliver(shared, live, &answers),

@@ -37,7 +37,9 @@ pub async fn bring_home(shared: Arc<Shared>, accepted: Accepted) {
             }
             return shared.tell_slot(slot, Event::Accepted(Box::new(accepted)));
         }
-        if let Some(opener) = opener(&shared, slot) {
+        let taker = shared.links.taker(slot);
+        let owner = taker.or_else(|| shared.routes.read().peer_of(slot));
+        if let Some(opener) = owner.and_then(|owner| shared.links.opener(owner)) {
             match timeout(VERDICT, hand_over(&opener, &accepted)).await {
                 Ok(Ok(Some(stream))) => return pass_on(accepted, stream).await,
                 Ok(Ok(None)) => {}
@@ -49,18 +51,17 @@ pub async fn bring_home(shared: Arc<Shared>, accepted: Accepted) {
                 }
             }
         }
+        if taker.is_some() {
+            // It takes none after all.
+            shared.links.named(slot);
+            continue;
+        }
         tokio::select! {
             _ = owners.changed() => {}
             _ = links.changed() => {}
             () = sleep_until(deadline) => return refuse_unserved(accepted).await,
         }
     }
-}
-
-fn opener(shared: &Shared, slot: u16) -> Option<Opener> {
-    let number = shared.routes.read().peer_of(slot)?;
-    let peer = shared.links.peer(number)?;
-    peer.clients.read().clone()
 }
 
 /// Offers the client; `None` where its slot is not served there.

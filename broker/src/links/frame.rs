@@ -46,6 +46,10 @@ pub(super) enum Say<'a> {
         kinds: Kinds,
         number: u64,
     },
+    /// It takes this slot's clients from now on, and is about to open it. The routes decide.
+    Takes {
+        slot: u16,
+    },
     Sync {
         shard: u16,
         token: u64,

@@ -95,6 +95,10 @@ impl Outgoing {
         self.send(shared, frame(&route));
     }
 
+    pub(super) fn takes(&self, shared: &Shared, slot: u16) {
+        self.send(shared, frame(&Say::Takes { slot }));
+    }
+
     /// `left`: how many pods that were asked have not answered.
     pub(super) fn sync(&self, shared: &Shared, shard: u16, token: Token, left: &Arc<AtomicUsize>) {
         if self.wait(shard, token, Waiting::Sync(left.clone())) {

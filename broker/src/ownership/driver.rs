@@ -148,6 +148,7 @@ impl Driver {
                 tell(slot, ToShard::Drop(slot));
             }
             Effect::Release(slots) => {
+                tracing::debug!(slots = slots.len(), "slots given back");
                 let inbox = self.topics.inbox();
                 let partitions = slots.iter().map(|slot| (inbox.clone(), i32::from(*slot)));
                 self.group.release(partitions.collect());

@@ -18,6 +18,7 @@ impl Worker {
         let (now, start) = (self.shared.clock.now(), self.shared.clock.start());
         self.shared.routes.write().claim(slot, now, start);
         self.shared.set_here(slot, true);
+        self.shared.links.takes(&self.shared, slot);
         self.act(|core, view, fx| core.restore(view, slot, position, records, fx))?;
         self.serve(slot, position, term);
         Ok(())

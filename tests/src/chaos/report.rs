@@ -27,7 +27,7 @@ impl Report {
         let misdelivered = seen.iter().filter(|what| what.contains("misdelivered"));
         let mut text = String::new();
         write(&mut text, plan, world, verdict, harms, misdelivered.count()).expect("text");
-        for harm in harms {
+        for harm in harms.iter().filter(|harm| harm.settled) {
             let bound = harm.fault.bound().unwrap_or(u64::MAX);
             for outage in of(world, harm).filter(|outage| *outage >= bound) {
                 let what = format!(
@@ -80,12 +80,13 @@ fn write(
     writeln!(out, "\nseed {}", plan.seed)?;
     writeln!(
         out,
-        "{} brokers, {} Kafka nodes, {} publishers, {} persistent subscribers, {:.0} s, {} faults, {} connections, {} takeovers, \
+        "{} brokers, {} Kafka nodes, {} publishers, {} persistent subscribers, a message of each about every {:.1} s, {:.0} s, {} faults, {} connections, {} takeovers, \
          {} retained values read anew, {} QoS 0 messages live\n",
         plan.brokers,
         plan.nodes,
         plan.publishers,
         plan.subscribers,
+        plan.period.as_secs_f64(),
         seconds(world.ledger.now()),
         harms.len(),
         count(&world.connections),
@@ -192,7 +193,9 @@ fn of<'a>(world: &'a World, harm: &'a Harm) -> impl Iterator<Item = u64> + 'a {
 
 fn outages(out: &mut String, world: &World, harms: &[Harm]) -> fmt::Result {
     let mut kinds: BTreeMap<Fault, Vec<u64>> = BTreeMap::new();
-    for harm in harms.iter().filter(|harm| !harm.moves.is_empty()) {
+    let moved = harms.iter().filter(|harm| !harm.moves.is_empty());
+    let (judged, unsettled): (Vec<&Harm>, Vec<&Harm>) = moved.partition(|harm| harm.settled);
+    for harm in judged {
         let all = kinds.entry(harm.fault).or_default();
         all.extend(of(world, harm));
     }
@@ -215,6 +218,15 @@ fn outages(out: &mut String, world: &World, harms: &[Harm]) -> fmt::Result {
             out,
             "{name:<21} {:>5} {min:>8} {median:>8} {max:>8} {bound:>8}",
             all.len()
+        )?;
+    }
+    let unsettled = unsettled.into_iter().flat_map(|harm| of(world, harm));
+    let (count, most) = unsettled.fold((0, 0), |(n, most), ms| (n + 1, most.max(ms)));
+    if count > 0 {
+        writeln!(
+            out,
+            "not judged: {count} slots, at most {:.1} s, where a broker was still on its way back when another was harmed",
+            seconds(most)
         )?;
     }
     Ok(())

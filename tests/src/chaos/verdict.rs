@@ -20,6 +20,8 @@ pub(super) struct Harm {
     pub(super) recovered: u64,
     /// Whose slots had to move.
     pub(super) moves: Vec<Move>,
+    /// Every broker was ready when it began: no slot was on its way already.
+    pub(super) settled: bool,
 }
 
 /// One line of the report.

@@ -1,7 +1,7 @@
 //! Each event's meaning for each state. What is not ours any more is answered at once; what is
 //! ours and not in memory is restored in one pass with everything else that waits.
 
-use super::{AGAIN, Effect, Event, FENCES, OPENING, Ownership, SUCCESSOR, State};
+use super::{AGAIN, Effect, Event, FENCES, OPENING, Ownership, SHARE, SUCCESSOR, State};
 use crate::record::OwnerRecord;
 
 impl Ownership {
@@ -72,6 +72,7 @@ impl Ownership {
             Event::Alone => self.stay_alone(),
             Event::Tick => {}
         }
+        self.share.take_if(|at| *at <= now);
         self.attempts(now, fx);
         self.join_again(now, fx);
         self.adopt(now, fx);
@@ -79,7 +80,9 @@ impl Ownership {
     }
 
     fn assigned(&mut self, now: u64, slots: &[u16]) {
-        self.joined = true;
+        if !std::mem::replace(&mut self.joined, true) {
+            self.share = Some(now + SHARE);
+        }
         for slot in slots {
             match self.slots.get(slot) {
                 None => drop(self.slots.insert(*slot, State::Waiting(now))),
@@ -87,6 +90,9 @@ impl Ownership {
                 // Ours already.
                 Some(_) => {}
             }
+        }
+        if !self.slots.is_empty() {
+            self.share = None;
         }
     }
 

@@ -87,8 +87,6 @@ impl Shard {
             .values()
             .filter_map(|p| self.concerned(p))
             .collect();
-        // Slots go together, and each commit takes its time.
-        let waits = closing.iter().any(|slot_no| busy.contains(slot_no));
         let mut done = Vec::new();
         for slot_no in closing {
             let Some(slot) = self.slots.get_mut(&slot_no) else {
@@ -96,12 +94,13 @@ impl Shard {
             };
             if slot.phase != Phase::Closing {
                 done.push(slot_no);
-            } else if busy.contains(&slot_no) || waits && !slot.released {
             } else if !std::mem::replace(&mut slot.released, true) {
-                // Together with all that is left to be written.
+                // Together with all that is left to be written, and beside what is under way to
+                // other topics: each takes its time.
                 let write = owner_write(slot_no, None, slot.route_number);
                 slot.writes.push(write);
                 self.commits.note_urgent(slot_no);
+            } else if busy.contains(&slot_no) {
             } else if slot.lags() {
                 self.commits.note_urgent(slot_no);
             } else if self.commits.concerns(slot_no) {

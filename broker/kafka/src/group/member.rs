@@ -53,6 +53,8 @@ pub(super) struct Member {
     leaving: Option<Leaving>,
     /// The subscription is no longer the first one.
     resubscribed: bool,
+    /// When the group had nothing more for us.
+    idle: Option<Instant>,
     /// Whether the parking topic is subscribed.
     parks: bool,
     /// Subscribed to the parking topic alone, until the group has taken note.
@@ -81,6 +83,7 @@ impl Member {
             revoking: None,
             leaving: None,
             resubscribed: false,
+            idle: None,
             parks: true,
             claims_nothing: false,
             commands,
@@ -122,6 +125,7 @@ impl Member {
             }
             self.finish_revoking();
             self.finish_leaving();
+            self.ask_again();
             self.pulse.serve(&self.consumer);
             self.commit_moved();
             self.resume_again();
@@ -305,9 +309,8 @@ impl Member {
                 self.shared.own(&partitions, &member);
                 if self.claims_nothing {
                     self.claim_again();
-                } else if partitions.is_empty() {
-                    self.ask_again();
                 }
+                self.idle = partitions.is_empty().then(Instant::now);
                 self.shared.say(GroupEvent::Assigned(partitions));
             }
             Change::Revoke(list) => self.give_up(list),

@@ -26,8 +26,8 @@ const AWAY: Duration = Duration::from_millis(250);
 const MOVING: Duration = Duration::from_millis(20);
 /// Who has just heard of the end of a transaction is waited for by the next: this part of its time,
 /// at most so long.
-const GATHER_PART: u32 = 20;
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER_PART: u32 = 2;
+const GATHER: Duration = Duration::from_millis(50);
 /// How long one look for a lost transaction may last.
 const LOOK: Duration = Duration::from_secs(5);
 /// In how many parts the suspects of a refused batch are tried.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
 
@@ -10,7 +11,10 @@ use super::super::GroupEvent;
 use super::super::client::consumer;
 use super::super::shared::Command;
 use super::Member;
-use crate::support::write;
+use crate::support::{read, write};
+
+/// How long a member has nothing before it asks whether that is right.
+const IDLE: Duration = Duration::from_secs(5);
 
 impl Member {
     /// Waits for the word to join again, with a new client: one that was fenced is of no use.
@@ -44,9 +48,15 @@ impl Member {
 
     /// A static member that died while it claimed nothing, and is back within the session timeout, is
     /// given what it had then: nothing; the coordinator looks at what it wants now only when it
-    /// joins with another subscription once more.
+    /// joins with another subscription once more. Most who have nothing get their share when the others
+    /// have given it up, so this waits for a while.
     pub(super) fn ask_again(&mut self) {
-        if !self.resubscribed && self.shared.config.park.is_some() {
+        if self.idle.take_if(|since| since.elapsed() >= IDLE).is_none() {
+            return;
+        }
+        let asks =
+            !self.resubscribed && self.leaving.is_none() && self.shared.config.park.is_some();
+        if asks && read(&self.shared.owned).is_empty() {
             self.divide_anew();
         }
     }
