@@ -243,13 +243,13 @@ impl Links {
     }
 
     /// A pod says that it is about to open a slot.
-    fn heard_of(&self, slot: u16, peer: u16) {
+    fn set_taker(&self, slot: u16, peer: u16) {
         self.takers.write().insert(slot, peer);
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// The routes name the slot's owner.
-    pub fn named(&self, slot: u16) {
+    /// The routes name the slot's owner, or that pod takes no clients after all.
+    pub fn forget_taker(&self, slot: u16) {
         self.takers.write().remove(&slot);
     }
 

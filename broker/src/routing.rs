@@ -49,7 +49,7 @@ fn route(shared: &Arc<Shared>, record: &Message) -> anyhow::Result<()> {
         if let Some(owner) = &owner {
             let peer = shared.links.number(shared, &owner.node);
             shared.routes.write().owned(slot, number, owner.start, peer);
-            shared.links.named(slot);
+            shared.links.forget_taker(slot);
         }
         shared.owners.set(slot, owner);
         if shared.owners.is_ours(slot) {

@@ -198,7 +198,7 @@ async fn live(shared: &Arc<Shared>, stream: Stream) -> io::Result<()> {
                 }
                 Say::Takes { slot } => {
                     if let (_, Some(peer)) = from_pod {
-                        shared.links.heard_of(slot, peer);
+                        shared.links.set_taker(slot, peer);
                     }
                 }
                 Say::Sync { shard, token } => drop(answers.send(Answer::Synced { shard, token })),

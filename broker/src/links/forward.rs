@@ -52,8 +52,7 @@ pub async fn bring_home(shared: Arc<Shared>, accepted: Accepted) {
             }
         }
         if taker.is_some() {
-            // It takes none after all.
-            shared.links.named(slot);
+            shared.links.forget_taker(slot);
             continue;
         }
         tokio::select! {

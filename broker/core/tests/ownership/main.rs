@@ -161,6 +161,38 @@ fn a_slot_that_does_not_open_is_restored_once_more() {
     assert!(matches!(&effects[..], [Effect::Restore { slots, .. }] if *slots == [0]));
 }
 
+/// Others give up first what it is to get: it would be called ready while slots move.
+#[test]
+fn a_pod_that_has_joined_serves_when_it_has_its_share_or_there_is_none() {
+    let ours = OwnerRecord {
+        node: "a".to_owned(),
+        start: 1,
+    };
+    let joined = || {
+        let mut machine = Ownership::new(ours.clone(), 1, 0);
+        for event in [Event::Begin, Event::Assigned(Vec::new())] {
+            machine.step(0, event, &mut Vec::new());
+        }
+        machine
+    };
+    let mut spare = joined();
+    assert!(!spare.serving());
+    let at = spare.next_tick().unwrap();
+    spare.step(at, Event::Tick, &mut Vec::new());
+    assert!(spare.serving(), "there is none for it");
+
+    let mut machine = joined();
+    let mut effects = Vec::new();
+    machine.step(1, Event::Assigned(vec![0]), &mut effects);
+    let [Effect::Restore { attempt, .. }] = effects[..] else {
+        panic!("{effects:?}");
+    };
+    machine.step(2, Event::Restored { slot: 0, attempt }, &mut Vec::new());
+    assert!(!machine.serving());
+    machine.step(3, Event::Opened(0), &mut Vec::new());
+    assert!(machine.serving());
+}
+
 /// Who was frozen reads of its successor before it hears of its own loss, and never again.
 #[test]
 fn a_slot_whose_successor_is_known_does_not_wait_for_its_word() {
