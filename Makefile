@@ -46,7 +46,7 @@ e2e: ## Test the operator on a real cluster: its own, or that of KUBECONFIG (ARG
 	    program="$$($(CARGO) test --profile quick -p isthmus-tests --test e2e --no-run --message-format json 2>/dev/null | grep '"name":"e2e"' | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n1)"; \
 	    hack/e2e "$$program" "$$images" $(ARGS)
 
-chaos: ## Three brokers, three Kafka nodes, every fault, a ledger, for DURATION (600, 90s, 5m; BROKERS=1; ISTHMUS_SEED=… repeats)
+chaos: ## Three brokers, three Kafka nodes, every fault, a ledger, for DURATION (600, 90s, 5m; BROKERS=1; PERIOD=1; ISTHMUS_SEED=… repeats)
 	@hack/setup chaos
 	@$(CARGO) build --profile quick --bin isthmus-operator --bin isthmus-broker --bin isthmus-chaos
 	@ISTHMUS_BIN_DIR="$$(cd '$(TARGET)' && pwd)/quick" '$(TARGET)/quick/isthmus-chaos' '$(DURATION)'

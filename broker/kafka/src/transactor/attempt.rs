@@ -17,8 +17,6 @@ use crate::support::code;
 
 /// Longer than a transaction may last: whatever is not reported by then belongs to a dead session.
 const REPORTED: Duration = Duration::from_secs(15);
-/// The same where the transaction has failed already, perhaps for one of them.
-const BATCH: Duration = Duration::from_millis(20);
 /// One call to the coordinator; it goes on with the next.
 const CALL: Duration = Duration::from_secs(2);
 /// How long adding offsets is repeated; a new producer instead takes about a second.
@@ -78,27 +76,19 @@ pub(super) fn run(
         }
     }
     hit(at, "sent");
-    // While the records are on their way. Whoever has the partitions next waits for every transaction
-    // that has named its generation, however early it did.
-    let offsets = offsets(changes);
-    let proved = send_offsets(session, &offsets, group, mark);
-    hit(at, "offsets");
-    let patience = if proved.is_ok() { REPORTED } else { BATCH };
-    let reported = session.reported(Instant::now() + patience);
+    if !session.reported(Instant::now() + REPORTED) {
+        return Ended::Broken(Code::OperationTimedOut);
+    }
     let (failed, place) = session.outcome();
     if let Some(ended) = judge(session, &failed) {
         return ended;
     }
-    if let Err(why) = proved {
-        return refuse_offsets(session, why, changes.len());
-    }
-    if let Some(failed) = failed.first() {
-        return Ended::Broken(failed.code);
-    }
-    if !reported {
-        return Ended::Broken(Code::OperationTimedOut);
-    }
     hit(at, "stored");
+    let offsets = offsets(changes);
+    if let Some(ended) = send_offsets(session, &offsets, group, mark, changes) {
+        return ended;
+    }
+    hit(at, "offsets");
     let committed = session.call("committing", COMMITS, |client| {
         client.commit_transaction(CALL)
     });
@@ -119,30 +109,29 @@ fn send_offsets(
     offsets: &BTreeMap<(Arc<str>, i32), i64>,
     group: &Arc<ConsumerGroupMetadata>,
     mark: &str,
-) -> Result<(), Code> {
+    changes: &[&Change],
+) -> Option<Ended> {
     let mut list = TopicPartitionList::with_capacity(offsets.len());
     for ((topic, partition), offset) in offsets {
         let mut element = list.add_partition(topic, *partition);
         element.set_metadata(mark);
-        let set = element.set_offset(Offset::Offset(*offset));
-        set.map_err(|error| code(&error))?;
+        if let Err(error) = element.set_offset(Offset::Offset(*offset)) {
+            return Some(Ended::Broken(code(&error)));
+        }
     }
     let group = Arc::clone(group);
     let sent = session.call("adding offsets", OFFSETS, move |client| {
         client.send_offsets_to_transaction(&list, &group, CALL)
     });
-    sent.map_err(|error| code(&error))
-}
-
-/// Offsets that were not taken end the transaction.
-fn refuse_offsets(session: &Session, why: Code, changes: usize) -> Ended {
+    let Err(error) = sent else { return None };
+    let why = code(&error);
     if refused(why) && why != Code::GroupAuthorizationFailed {
-        return Ended::Refused {
-            suspects: (0..changes).collect(),
+        return Some(Ended::Refused {
+            suspects: (0..changes.len()).collect(),
             code: why,
-        };
+        });
     }
-    abort(session, why)
+    Some(abort(session, why))
 }
 
 /// Ends a transaction that Kafka does not want, quickly or by the next session.
@@ -157,10 +146,9 @@ fn abort(session: &Session, why: Code) -> Ended {
     }
 }
 
-/// What the reports say; `None`: every record was taken, or given up since the transaction has failed
-/// for something else.
+/// What the reports say; `None`: every record was taken.
 fn judge(session: &Session, failed: &[Failed]) -> Option<Ended> {
-    let first = failed.iter().find(|failed| !given_up(failed.code))?;
+    let first = failed.first()?;
     let culprits = failed.iter().filter(|failed| refused(failed.code));
     let culprits: Vec<_> = culprits
         .map(|failed| (failed.change, failed.code, failed.topic.as_str()))
@@ -202,10 +190,6 @@ fn gone(session: &Session, topic: &str) -> bool {
     };
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     found.is_none_or(|found| found.error().is_some())
-}
-
-fn given_up(code: Code) -> bool {
-    matches!(code, Code::PurgeQueue | Code::PurgeInflight)
 }
 
 fn missing(code: Code) -> bool {
