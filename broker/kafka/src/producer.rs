@@ -315,6 +315,8 @@ impl Builder {
             .set("enable.idempotence", "true")
             .set("partitioner", "murmur2_random")
             .set("message.timeout.ms", "0")
+            // As for consumers, but a leader may wait for a replica that has just died.
+            .set("socket.timeout.ms", "10000")
             .set("linger.ms", self.settings.linger_ms.to_string())
             .set("batch.size", self.settings.batch_bytes.to_string())
             .set(
