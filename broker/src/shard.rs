@@ -4,6 +4,7 @@
 //! What a batch of input caused is written to the sockets when the batch is done, in one write a
 //! connection.
 
+mod accept;
 mod connection;
 mod effects;
 mod feed;
@@ -13,19 +14,15 @@ mod rights;
 mod slots;
 mod system;
 
-use crate::handshake::{Accepted, Transport};
-use crate::links::bring_home;
 use crate::shared::{Door, Event, From, Shared};
 use crate::telemetry::Heartbeat;
-use isthmus_core::shard::{Config, ConnId, Connecting, Effect, Ended, Shard, Taken, Token, View};
-use isthmus_mqtt::{Packet, Version};
+use isthmus_core::shard::{Config, ConnId, Effect, Ended, Shard, Taken, Token, View};
 use link::Link;
 use rights::Rights;
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -90,42 +87,9 @@ fn take(
             } = *door;
             doors.spawn_local(handshake.serve(incoming, closing));
         }
-        // The slot was given away while the client was on its way here.
-        Event::Accepted(accepted)
-            if !matches!(accepted.transport, Transport::Pipe(_))
-                && worker.borrow().shared.is_elsewhere(&accepted.client_id) =>
-        {
-            let shared = worker.borrow().shared.clone();
-            tokio::task::spawn_local(bring_home(shared, *accepted));
-        }
-        Event::Accepted(accepted) => {
-            let started = worker.borrow_mut().accept(*accepted);
-            if let Some(Started {
-                id,
-                link,
-                way,
-                guard,
-                buffered,
-            }) = started
-            {
-                let (worker, scratch) = (worker.clone(), scratch.clone());
-                tokio::task::spawn_local(async move {
-                    connection::serve(worker, scratch, id, link, way, buffered).await;
-                    drop(guard);
-                });
-            }
-        }
+        Event::Accepted(accepted) => accept::accept(worker, scratch, *accepted),
         other => worker.borrow_mut().event(other),
     }
-}
-
-/// A connection that its task is to serve.
-struct Started {
-    id: ConnId,
-    link: Rc<Link>,
-    way: link::Way,
-    guard: Option<crate::listener::ConnectionGuard>,
-    buffered: Vec<u8>,
 }
 
 /// The core with what it needs to act.
@@ -241,40 +205,6 @@ impl Worker {
             return true;
         }
         false
-    }
-
-    fn accept(&mut self, accepted: Accepted) -> Option<Started> {
-        let Accepted {
-            transport,
-            buffered,
-            client_id,
-            username,
-            peer,
-            guard,
-            assigned,
-            ..
-        } = accepted;
-        // The handshake has decoded it before.
-        let frame = isthmus_mqtt::frame(&buffered, usize::MAX).ok().flatten()?;
-        let length = frame.len;
-        let Ok(Packet::Connect(connect)) = isthmus_mqtt::decode(frame, Version::V311) else {
-            return None;
-        };
-        let id = ConnId(self.shared.next_conn.fetch_add(1, Ordering::Relaxed));
-        let mut connecting = Connecting::new(id, &connect, &client_id, username, peer.to_string());
-        connecting.assigned = assigned;
-        let buffered = buffered.get(length..).unwrap_or_default().to_vec();
-        let link = Rc::new(Link::waiting());
-        let way = link.attach(transport)?;
-        self.links.insert(id, link.clone());
-        self.act(|core, view, fx| core.connect(view, connecting, fx));
-        Some(Started {
-            id,
-            link,
-            way,
-            guard,
-            buffered,
-        })
     }
 
     fn event(&mut self, event: Event) {

@@ -3,7 +3,8 @@
 //!
 //! Habits and faults follow from the seed, which is printed; `ISTHMUS_SEED` repeats them,
 //! `ISTHMUS_FAULTS=KillBroker,DropPackets` takes these alone, `BROKERS=1` takes one broker on a
-//! Kafka of one node, `PERIOD=0.5` has each device speak twice a second. Ends with an error when a promise was broken.
+//! Kafka of one node, `PERIOD=0.5` has each device speak twice a second. Ends with an error when a
+//! promise was broken.
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a test program")]
 
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
         let text = std::env::var(name).ok().filter(|text| !text.is_empty());
         text.map_or(usual, |text| text.parse().expect("a number"))
     };
-    if let Ok(text) = std::env::var("PERIOD") {
+    if let Some(text) = std::env::var("PERIOD").ok().filter(|text| !text.is_empty()) {
         plan.period = Duration::from_secs_f64(text.parse().expect("PERIOD: seconds, such as 0.5"));
     }
     plan.brokers = number("BROKERS", plan.brokers).max(1);

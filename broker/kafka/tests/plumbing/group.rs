@@ -132,6 +132,30 @@ fn reading_pauses_while_too_much_is_outstanding() {
     assert_eq!(handle.outstanding_bytes(), 0);
 }
 
+/// The answer to a commit is an event in the queue of the records.
+#[test]
+fn records_do_not_wait_behind_the_answers_to_commits() {
+    let kafka = shared();
+    let topic: Arc<str> = kafka.topic("answers", 1).into();
+    let (producer, _done) = producer(&kafka, ProducerSettings::default());
+    let (sender, received) = events();
+    let mut config = GroupConfig::new(kafka.bootstrap(), &unique("answers"), "pod", &[&topic]);
+    config.wait_for_resume = false;
+    let group = Group::start(config, move |event| sender.send(event).unwrap_or_default()).unwrap();
+    received.find(assigned);
+    let handle = group.handle();
+    for offset in 1..=2000 {
+        handle.moved(&topic, 0, offset);
+        if offset % 100 == 0 {
+            handle.commit(&[(&topic, 0, offset)]).unwrap();
+        }
+    }
+    let start = Instant::now();
+    send(&producer, &topic, "k", 0, 100);
+    received.find(|event| matches!(event, GroupEvent::Records(_)).then_some(()));
+    println!("behind the answers: {:.1?}", start.elapsed());
+}
+
 #[test]
 fn what_has_moved_is_committed_together_and_never_goes_back() {
     let kafka = shared();
