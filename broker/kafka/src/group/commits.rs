@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
@@ -16,7 +16,7 @@ use super::TopicPartition;
 use crate::support::lock;
 
 /// Between two requests.
-const EVERY: Duration = Duration::from_millis(200);
+pub(super) const EVERY: Duration = Duration::from_millis(200);
 
 /// The offset of a partition, by the number of the assignment that it is ours by.
 type Moved = (i64, u64);
@@ -46,7 +46,7 @@ impl Commits {
     }
 
     /// Hands in what waits and is still ours by the same assignment.
-    fn hand_in<C: ConsumerContext>(
+    pub(super) fn hand_in<C: ConsumerContext>(
         &self,
         consumer: &BaseConsumer<C>,
         term: impl Fn(&str, i32) -> Option<u64>,
@@ -63,33 +63,6 @@ impl Commits {
             .iter()
             .map(|((topic, n), offset)| (&**topic, *n, *offset));
         consumer.commit(&list(moved)?, CommitMode::Async)
-    }
-}
-
-/// When the group's thread hands in.
-pub(super) struct Pace {
-    next: Instant,
-}
-
-impl Pace {
-    pub(super) fn new() -> Self {
-        Self {
-            next: Instant::now(),
-        }
-    }
-
-    pub(super) fn serve<C: ConsumerContext>(
-        &mut self,
-        commits: &Commits,
-        consumer: &BaseConsumer<C>,
-        term: impl Fn(&str, i32) -> Option<u64>,
-    ) -> Result<(), KafkaError> {
-        let now = Instant::now();
-        if now < self.next {
-            return Ok(());
-        }
-        self.next = now + EVERY;
-        commits.hand_in(consumer, term)
     }
 }
 

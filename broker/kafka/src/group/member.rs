@@ -17,7 +17,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::commits::Pace;
+use super::commits::EVERY;
 use super::kicks::Kicks;
 use super::lists::{list, others};
 use super::rebalance::{Change, Rebalances};
@@ -48,7 +48,8 @@ pub(super) struct Member {
     resuming: Vec<(TopicPartition, Option<i64>)>,
     kicks: Kicks,
     pulse: Pulse,
-    pace: Pace,
+    /// When offsets that have moved were last handed in.
+    handed_in: Instant,
     revoking: Option<Revoking>,
     leaving: Option<Leaving>,
     /// The subscription is no longer the first one.
@@ -79,7 +80,7 @@ impl Member {
             resuming: Vec::new(),
             kicks: Kicks::default(),
             pulse: Pulse::new(),
-            pace: Pace::new(),
+            handed_in: Instant::now(),
             revoking: None,
             leaving: None,
             resubscribed: false,
@@ -127,7 +128,9 @@ impl Member {
             self.finish_leaving();
             self.ask_again();
             self.pulse.serve(&self.consumer);
-            self.commit_moved();
+            if self.handed_in.elapsed() >= EVERY {
+                self.commit_moved();
+            }
             self.resume_again();
             self.choke();
             self.kicks.serve(&self.consumer);
@@ -148,15 +151,14 @@ impl Member {
     }
 
     fn commit_moved(&mut self) {
-        let shared = Arc::clone(&self.shared);
+        self.handed_in = Instant::now();
+        let shared = &self.shared;
         let term = |topic: &str, number| shared.term(topic, number).map(|term| term.number);
-        let handed_in = self.pace.serve(&shared.commits, &self.consumer, term);
-        self.say(handed_in);
+        self.say(shared.commits.hand_in(&self.consumer, term));
     }
 
     /// Leaves; a static member's partitions stay reserved for a while.
     fn close(mut self) {
-        self.pace = Pace::new();
         self.commit_moved();
         self.shared.ended.store(true, Ordering::Release);
         self.answer_all();
